@@ -1,0 +1,1 @@
+"""The embedded stack: what `make demo` and the tests start without Docker."""

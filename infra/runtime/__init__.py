@@ -1,0 +1,1 @@
+"""Settings, logging, metrics, clock and Kafka client factories, shared by every process."""

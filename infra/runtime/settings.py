@@ -1,0 +1,207 @@
+"""Every setting, its default, its environment names and its unit.
+
+Sources, strongest first: environment, `.env`, one TOML file (`FLASHMM_CONFIG`), defaults. A setting `x` is read from
+`FLASHMM_X` or from the alias that the field declares. Unknown `FLASHMM_*` names and unknown keys of a file are errors.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from schemas.enums import Mode
+from schemas.errors import ConfigurationError
+
+__all__ = ["PREFIX", "Settings", "load_settings"]
+
+PREFIX = "FLASHMM_"
+
+
+def _seed(name: str, field: str) -> AliasChoices:
+    """Accept the name that the field is known by elsewhere, besides our own."""
+    return AliasChoices(f"{PREFIX}{field}".lower(), name.lower(), field)
+
+
+class Settings(BaseSettings):
+    """Settings of every process; see the field descriptions."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",  # other programs' names in .env; our own unknown ones are found by load_settings
+        frozen=True,
+        populate_by_name=True,
+    )
+
+    # Kafka and the registry
+    kafka_bootstrap: str = Field("127.0.0.1:9092", description="Kafka bootstrap servers, host:port[,host:port].")
+    kafka_partitions: int = Field(4, ge=1, le=1024, description="Partitions of market.ticks; fixed for life.")
+    topic_prefix: str = Field(
+        "", pattern=r"^[A-Za-z0-9._-]*$", description="Prefix of all output topics, to compare runs."
+    )
+    registry_url: str = Field("http://127.0.0.1:8081", description="Confluent-compatible schema registry.")
+
+    # Venues
+    sei_ws_url: str = Field(
+        "wss://rpc.sei-apis.com/websocket",
+        validation_alias=_seed("SEI_WS_URL", "sei_ws_url"),
+        description="Sei node WebSockets, comma-separated; the next is tried when one fails.",
+    )
+    sei_rpc_url: str = Field(
+        "https://rpc.sei-apis.com",
+        validation_alias=_seed("SEI_RPC_URL", "sei_rpc_url"),
+        description="Sei node RPC for block_results after a gap, comma-separated like the WebSockets.",
+    )
+    sei_chain_id: str = Field(
+        "pacific-1",
+        validation_alias=_seed("SEI_CHAIN_ID", "sei_chain_id"),
+        description="Chain that the node must serve.",
+    )
+    sei_clob_ws_url: str = Field("", description="WebSocket of the book feed (seeds' frames); empty: not subscribed.")
+    sei_mappings: Path | None = Field(None, description="TOML file of event mappings; the built-in one where unset.")
+    sei_symbols: str = Field("SEI/USDC", description="Markets to subscribe, comma-separated.")
+    binance_ws_url: str = Field("wss://stream.binance.com:9443", description="Binance spot WebSocket.")
+    binance_rest_url: str = Field("https://api.binance.com", description="Binance spot REST, for depth snapshots.")
+    binance_symbols: str = Field("BTCUSDT", description="Binance symbols, comma-separated.")
+    instruments: Path | None = Field(None, description="TOML file of instruments; the built-in one where unset.")
+
+    # Feeds. They never stop reconnecting.
+    reconnect_initial_ms: int = Field(250, ge=1, description="First back-off after a lost connection, before jitter.")
+    reconnect_max_ms: int = Field(30_000, ge=1, description="Greatest back-off.")
+    silence_ms: int = Field(30_000, ge=100, description="A socket silent for so long is dropped.")
+    subscription_stale_ms: int = Field(10_000, ge=100, description="A subscription silent for so long is STALE.")
+    heartbeat_interval_ms: int = Field(1_000, ge=50, le=1_000, description="Interval of the HEARTBEAT ticks.")
+    lateness_ms: int = Field(1_000, ge=0, description="How far the watermark stays behind the greatest event time.")
+    max_frame_bytes: int = Field(4 * 1024 * 1024, ge=1024, description="Larger frames from the network are refused.")
+
+    # Normalisation
+    max_tick_age_ms: int = Field(
+        60_000, ge=1, description="Trades and tops older than this when received are rejected."
+    )
+    spike_threshold_pct: float = Field(10.0, gt=0, description="A print further from the last is held until confirmed.")
+    spike_confirm_prints: int = Field(3, ge=1, description="Prints at the new level that confirm a spike.")
+    spike_confirm_ms: int = Field(
+        5_000, ge=1, description="Partition-clock time after which prints at the new level confirm."
+    )
+    dedup_window: int = Field(1_024, ge=1, description="Trade ids remembered per market.")
+
+    # Processors
+    stages: str = Field("normalise,bars,features,inference,quoting", description="Stages that a worker runs.")
+    snapshot_interval_ms: int = Field(5_000, ge=100, description="Interval of state snapshots.")
+    fetch_wait_ms: int = Field(5, ge=0, description="How long a fetch may wait for data.")
+    batch_max_records: int = Field(4_096, ge=1, description="Most records of one batch.")
+    model_path: Path | None = Field(None, description="TorchScript model; the built-in one where unset.")
+
+    # Trading
+    trading_enabled: bool = Field(
+        False,
+        validation_alias=_seed("TRADING_ENABLED", "trading_enabled"),
+        description="Allows real venues. None exists yet.",
+    )
+    executor_mode: Mode = Field(Mode.PAPER, description="Where orders go: paper or dry_run.")
+    account: str = Field("demo", pattern=r"^[A-Za-z0-9._-]+$", description="Account that a worker quotes for.")
+    quoted_venues: str = Field("sim-sei-clob", description="Venues whose books are quoted, comma-separated.")
+    max_position_quote: str = Field(
+        "2000",
+        validation_alias=_seed("TRADING_MAX_POSITION_USDC", "max_position_quote"),
+        description="Position limit per market, in quote currency.",
+    )
+    quote_frequency_hz: int = Field(
+        5,
+        ge=1,
+        le=5,
+        validation_alias=_seed("TRADING_QUOTE_FREQUENCY_HZ", "quote_frequency_hz"),
+        description="Quote decisions a second per market; must divide 5.",
+    )
+    quote_size_quote: str = Field("100", description="Value of one quoted order, in quote currency.")
+    risk_aversion: float = Field(
+        0.1, gt=0, description="Gamma of Avellaneda-Stoikov, per unit of normalised inventory."
+    )
+    quote_stale_ms: int = Field(
+        1_000, ge=1, description="Nobody quotes on a book unchanged and unconfirmed for longer."
+    )
+    max_orders_per_s: int = Field(10, ge=1, description="Order changes a second and market.")
+
+    # Sinks
+    redis_url: SecretStr = Field(
+        SecretStr("redis://127.0.0.1:6379/0"), validation_alias=_seed("REDIS_URL", "redis_url"), description="Redis."
+    )
+    influxdb_url: str = Field(
+        "http://127.0.0.1:8086", validation_alias=_seed("INFLUXDB_URL", "influxdb_url"), description="InfluxDB 2."
+    )
+    influxdb_token: SecretStr = Field(
+        SecretStr(""), validation_alias=_seed("INFLUXDB_TOKEN", "influxdb_token"), description="InfluxDB token."
+    )
+    influxdb_org: str = Field(
+        "flashmm", validation_alias=_seed("INFLUXDB_ORG", "influxdb_org"), description="InfluxDB organisation."
+    )
+    influxdb_bucket: str = Field(
+        "metrics", validation_alias=_seed("INFLUXDB_BUCKET", "influxdb_bucket"), description="InfluxDB bucket."
+    )
+    hot_ticks: int = Field(1_000, ge=1, description="Ticks kept per market in Redis.")
+    sink_flush_interval_ms: int = Field(100, ge=1, description="Longest time that a sink holds records.")
+    sink_batch_records: int = Field(5_000, ge=1, description="Most records of one sink flush.")
+    primary_venue: str = Field("sim-sei-clob", description="Venue meant where a Redis key names a symbol alone.")
+
+    # Process
+    log_level: str = Field("INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR|CRITICAL)$", description="Log level.")
+    data_dir: Path = Field(Path(".flashmm"), description="Where the embedded stack keeps its files.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read arguments, then environment, then `.env`, then the TOML file."""
+        sources: tuple[PydanticBaseSettingsSource, ...] = (init_settings, env_settings, dotenv_settings)
+        path = os.environ.get(f"{PREFIX}CONFIG")
+        return (*sources, TomlConfigSettingsSource(settings_cls, Path(path))) if path else sources
+
+    def csv(self, name: str) -> tuple[str, ...]:
+        """Give a comma-separated setting as its parts."""
+        return tuple(part.strip() for part in str(getattr(self, name)).split(",") if part.strip())
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Load the settings.
+
+    Raises:
+        ConfigurationError: a value is wrong, or a FLASHMM_* name in the environment is not a setting.
+    """
+    _refuse_unknown(os.environ)
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else "settings"
+        raise ConfigurationError(
+            name.upper() if name.startswith(PREFIX.lower()) else f"{PREFIX}{name.upper()}",
+            f"{first['msg'].lower()}, was {first['input']!r}",
+            "See `flashmm config show` for every setting",
+        ) from None
+
+
+def _refuse_unknown(environment: Mapping[str, str]) -> None:
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | {f"{PREFIX}CONFIG"}
+    for name in sorted(environment):
+        if name.startswith(PREFIX) and name not in known and name not in _NOT_SETTINGS:
+            raise ConfigurationError(name, "is not a setting", "See `flashmm config show` for every setting")
+
+
+# Names that tests and tools read from the environment themselves.
+_NOT_SETTINGS = {"FLASHMM_SAMPLE_DATA"}

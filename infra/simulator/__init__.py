@@ -1,0 +1,1 @@
+"""A simulated Sei node, to test and demo against."""

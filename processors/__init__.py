@@ -1,0 +1,1 @@
+"""Faust: from ticks to trades, books, bars, features, predictions and quotes."""

@@ -1,0 +1,1 @@
+"""Thin Faust agents around the kernel: one a stage."""

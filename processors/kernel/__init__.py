@@ -1,0 +1,1 @@
+"""All the meaning: pure, synchronous and deterministic. No Faust, Kafka, Redis, clock or randomness."""

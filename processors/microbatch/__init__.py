@@ -1,0 +1,1 @@
+"""The transport: one Faust event is one fetched batch."""

@@ -1,0 +1,181 @@
+"""The closed sets that records carry. Values equal the Avro symbols; flags are bits of `flags`."""
+
+from __future__ import annotations
+
+from enum import IntFlag, StrEnum, unique
+
+__all__ = [
+    "BarState",
+    "BookState",
+    "Flag",
+    "Mode",
+    "OrderAction",
+    "OrderStatus",
+    "Severity",
+    "Side",
+    "TickKind",
+    "TimeInForce",
+    "Timeframe",
+    "Verdict",
+]
+
+
+@unique
+class TickKind(StrEnum):
+    """What a record of `market.ticks` says."""
+
+    UNKNOWN = "UNKNOWN"
+    """A kind of a newer schema; never written."""
+    TRADE = "TRADE"
+    """A print; `side` is the taker's."""
+    TOP = "TOP"
+    """The best level of a side; side BUY is the bid. A size of 0 says that the side is empty."""
+    LEVEL = "LEVEL"
+    """The absolute size at a price; 0 deletes the level."""
+    CLEAR = "CLEAR"
+    """Forget the book: a snapshot follows in the same message."""
+    HEARTBEAT = "HEARTBEAT"
+    """The source is alive; `watermark` is its promise about event times. `symbol` is empty."""
+    BLOCK = "BLOCK"
+    """A chain's new block; `symbol` is empty."""
+    STATUS = "STATUS"
+    """The feed's state in `flags`: GAPPED, STALE, or none when it is (re)synchronising."""
+
+
+@unique
+class Side(StrEnum):
+    """A taker's or an order's side; of TOP and LEVEL, BUY is the bid side."""
+
+    NONE = "NONE"
+    """The kind has no side. Never a stand-in for a side that could not be read."""
+    BUY = "BUY"
+    SELL = "SELL"
+
+
+class Flag(IntFlag):
+    """Quality and provenance marks, bits of the `flags` field of every market record."""
+
+    NONE = 0
+    GAPPED = 1
+    """Data is missing before or inside this record."""
+    LATE = 2
+    """Arrived after its interval was final."""
+    STALE = 4
+    """The feed was silent for longer than its limit."""
+    OUT_OF_ORDER = 8
+    """Its event time is before that of an earlier record of the same market and kind."""
+    SPIKE = 16
+    """Moved further than the threshold, and was confirmed at the new level."""
+    CLOCK_SKEW = 32
+    """Our clock and the venue's, or two of ours, disagree."""
+    DERIVED = 64
+    """Computed and rounded here, not stated by the venue."""
+    OWN_BOOK_UNKNOWN = 128
+    """The venue's book may hold our own orders, and which is not known."""
+    AGGREGATE = 256
+    """Several fills of one taker order in one print."""
+    NO_EVENT_TIME = 512
+    """The venue gave no time; our receive time stands in where a time is needed."""
+    SNAPSHOT = 1024
+    """Part of a full state, not of a change."""
+    REPLAYED = 2048
+    """Read from a recording, or filled in after a gap, not from the live stream."""
+
+
+@unique
+class BookState(StrEnum):
+    """Whether a book may be trusted. Nobody quotes on one that is not LIVE."""
+
+    SYNCING = "SYNCING"
+    LIVE = "LIVE"
+    STALE = "STALE"
+    GAPPED = "GAPPED"
+
+
+@unique
+class Timeframe(StrEnum):
+    """The bar intervals, epoch-aligned in UTC."""
+
+    M1 = "M1"
+    M5 = "M5"
+    M15 = "M15"
+    H1 = "H1"
+    H4 = "H4"
+    D1 = "D1"
+
+    @property
+    def micros(self) -> int:
+        """The interval's length in microseconds."""
+        return _TIMEFRAME_MINUTES[self.value] * 60_000_000
+
+
+_TIMEFRAME_MINUTES = {"M1": 1, "M5": 5, "M15": 15, "H1": 60, "H4": 240, "D1": 1440}
+
+
+@unique
+class BarState(StrEnum):
+    """How far a bar can be trusted to stay as it is."""
+
+    PARTIAL = "PARTIAL"
+    """Still open."""
+    FINAL = "FINAL"
+    """The watermark passed its end."""
+    CORRECTED = "CORRECTED"
+    """A late trade changed it after it was final; the revision rose."""
+
+
+@unique
+class Verdict(StrEnum):
+    """What a quote decision asks for. Each is a target: EMPTY and DENIED ask for no orders."""
+
+    QUOTE = "QUOTE"
+    EMPTY = "EMPTY"
+    DENIED = "DENIED"
+
+
+@unique
+class Mode(StrEnum):
+    """Where orders go. In every trading record, key and banner; never changes silently."""
+
+    PAPER = "paper"
+    DRY_RUN = "dry_run"
+
+
+@unique
+class OrderAction(StrEnum):
+    """What an order intent asks the venue for."""
+
+    PLACE = "PLACE"
+    CANCEL = "CANCEL"
+
+
+@unique
+class TimeInForce(StrEnum):
+    """How long an order rests. POST_ONLY is good till cancelled and never takes."""
+
+    POST_ONLY = "POST_ONLY"
+    GTC = "GTC"
+    IOC = "IOC"
+
+
+@unique
+class OrderStatus(StrEnum):
+    """An order's state after an execution report."""
+
+    OPEN = "OPEN"
+    PARTIAL = "PARTIAL"
+    FILLED = "FILLED"
+    CANCELLED = "CANCELLED"
+    REJECTED = "REJECTED"
+    EXPIRED = "EXPIRED"
+    UNKNOWN = "UNKNOWN"
+    """The outcome is not known; blocks new exposure until resolved."""
+
+
+@unique
+class Severity(StrEnum):
+    """An alert's urgency."""
+
+    INFO = "INFO"
+    WARNING = "WARNING"
+    CRITICAL = "CRITICAL"

@@ -1,0 +1,97 @@
+"""The closed sets of reason codes: why a frame, a tick or a quote did not go on."""
+
+from __future__ import annotations
+
+from enum import StrEnum, unique
+
+__all__ = ["DeadLetterReason", "DenyReason", "RejectReason"]
+
+
+@unique
+class DeadLetterReason(StrEnum):
+    """Why bytes went to `ops.dead-letters` instead of becoming a record."""
+
+    MALFORMED = "MALFORMED"
+    """Not JSON, not Avro, or a required part is missing or of the wrong type."""
+    TRUNCATED = "TRUNCATED"
+    """The buffer ended before the record did, or went on after it."""
+    NOT_FRAMED = "NOT_FRAMED"
+    """No Confluent header: neither magic byte nor schema GUID."""
+    UNKNOWN_SCHEMA = "UNKNOWN_SCHEMA"
+    """A schema id that neither the committed schemas nor the registry know."""
+    UNKNOWN_MESSAGE = "UNKNOWN_MESSAGE"
+    """A message type that the venue's protocol does not have."""
+    UNKNOWN_SIDE = "UNKNOWN_SIDE"
+    """A side that is neither a buy nor a sell."""
+    UNKNOWN_SYMBOL = "UNKNOWN_SYMBOL"
+    """A venue symbol that no instrument explains."""
+    DOES_NOT_FIT = "DOES_NOT_FIT"
+    """A number with more digits than the contract holds; what a venue states is never rounded."""
+    TOO_LARGE = "TOO_LARGE"
+    """Larger than the bound on input from the network."""
+    REFUSED = "REFUSED"
+    """The destination of a sink refused the record for good."""
+
+
+@unique
+class RejectReason(StrEnum):
+    """Why the normaliser did not accept a record of `market.ticks`."""
+
+    UNDECODABLE = "UNDECODABLE"
+    """Not a tick; its bytes are in `ops.dead-letters`."""
+    UNKNOWN_KIND = "UNKNOWN_KIND"
+    """A kind written by a newer schema."""
+    UNKNOWN_SIDE = "UNKNOWN_SIDE"
+    """A trade, top or level without a side."""
+    INVALID_PRICE = "INVALID_PRICE"
+    """A price of a trade, top or level that is not positive."""
+    INVALID_SIZE = "INVALID_SIZE"
+    """A size that is negative, or zero where only a positive one means something."""
+    DUPLICATE = "DUPLICATE"
+    """Already applied: same natural key, or not after the last of its session."""
+    OUT_OF_ORDER = "OUT_OF_ORDER"
+    """An older quote or book message than the one applied."""
+    TOO_OLD = "TOO_OLD"
+    """Older than the age limit when received."""
+    SPIKE = "SPIKE"
+    """Away from the last price by more than the threshold, and never confirmed."""
+    INCOMPLETE_MESSAGE = "INCOMPLETE_MESSAGE"
+    """Part of a message whose end never came, or which was too long."""
+    BAD_MESSAGE = "BAD_MESSAGE"
+    """Part of a message dropped whole because another part of it was bad."""
+    CLOCK_SKEW = "CLOCK_SKEW"
+    """Received further ahead of the partition's clock than plausible, and never confirmed."""
+    PENDING = "PENDING"
+    """Still held (message not ended, spike not confirmed) when the count was taken."""
+
+
+@unique
+class DenyReason(StrEnum):
+    """Why a quote decision was denied, or one side of it suppressed."""
+
+    NO_INSTRUMENT = "NO_INSTRUMENT"
+    """No instrument record for the market: tick, lot and minima are unknown."""
+    NO_BOOK = "NO_BOOK"
+    """The market has no order book (an AMM); it is never quoted."""
+    BOOK_NOT_LIVE = "BOOK_NOT_LIVE"
+    """The book is SYNCING, STALE or GAPPED."""
+    BOOK_ONE_SIDED = "BOOK_ONE_SIDED"
+    """The book lacks bids or asks, so there is no mid."""
+    BOOK_CROSSED = "BOOK_CROSSED"
+    """The best bid is not below the best ask."""
+    STALE_DATA = "STALE_DATA"
+    """The last book change is older than the quoting limit."""
+    POSITION_UNKNOWN = "POSITION_UNKNOWN"
+    """No position record yet: the executor writes a zero one when it starts."""
+    POSITION_LIMIT_LONG = "POSITION_LIMIT_LONG"
+    """The position is at its long limit; the bid is suppressed."""
+    POSITION_LIMIT_SHORT = "POSITION_LIMIT_SHORT"
+    """The position is at its short limit; the ask is suppressed."""
+    ORDER_RATE = "ORDER_RATE"
+    """More order changes in the last second than allowed."""
+    VOLATILITY_UNKNOWN = "VOLATILITY_UNKNOWN"
+    """Too little history to estimate volatility."""
+    QUOTE_CROSSED = "QUOTE_CROSSED"
+    """The computed bid and ask would cross each other or the book after rounding."""
+    BELOW_MINIMUM = "BELOW_MINIMUM"
+    """The order would be smaller than the instrument's minimum size or notional."""

@@ -1,0 +1,107 @@
+"""The topic catalogue: what each topic carries, how it is keyed, kept and partitioned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from schemas import records
+from schemas.records import Record
+
+__all__ = ["DEFAULT_PARTITIONS", "TOPICS", "Topic", "topic_of"]
+
+DEFAULT_PARTITIONS = 4
+_HOUR_MS = 3_600_000
+_DAY_MS = 24 * _HOUR_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic of the catalogue.
+
+    Attributes:
+        name: Name without the prefix of a run.
+        record: Class of its values; None for bytes that are not Avro (snapshots).
+        key: What the key is made of, in words; several parts are joined by `|`.
+        is_output: Whether `FLASHMM_TOPIC_PREFIX` applies: all but the shared inputs.
+        is_compacted: Whether the broker keeps only the last record of each key.
+        retention_ms: How long records are kept; -1 for ever.
+        config: Further broker settings.
+    """
+
+    name: str
+    record: type[Record] | None
+    key: str
+    doc: str
+    is_output: bool = True
+    is_compacted: bool = False
+    retention_ms: int = 7 * _DAY_MS
+    config: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def subject(self) -> str | None:
+        """The registry subject of the values (TopicNameStrategy); None where they are not Avro."""
+        return f"{self.name}-value" if self.record is not None else None
+
+    def full_name(self, prefix: str) -> str:
+        """The name under a run's topic prefix."""
+        return f"{prefix}{self.name}" if self.is_output else self.name
+
+    def broker_config(self) -> dict[str, str]:
+        """The settings to create the topic with."""
+        config = {
+            "cleanup.policy": "compact" if self.is_compacted else "delete",
+            "retention.ms": str(self.retention_ms),
+            **self.config,
+        }
+        if self.is_compacted:
+            config |= {"min.cleanable.dirty.ratio": "0.1", "delete.retention.ms": str(_DAY_MS)}
+        return config
+
+
+_CATALOGUE = (
+    Topic(
+        "market.ticks",
+        records.Tick,
+        "group",
+        "What producers read, decoded and exact, not yet judged.",
+        is_output=False,
+    ),
+    Topic("market.trades", records.Trade, "group", "Normalised trades, one for one."),
+    Topic("market.quotes", records.Quote, "group", "Best bid and ask, on change."),
+    Topic("market.books", records.Book, "group", "Top 20 levels, conflated to 10 Hz."),
+    Topic("market.bars", records.Bar, "group", "OHLC bars M1 M5 M15 H1 H4 D1.", retention_ms=30 * _DAY_MS),
+    Topic("signals.features", records.FeatureVector, "group", "Feature vectors at 5 Hz."),
+    Topic("signals.predictions", records.Prediction, "group", "Model predictions at 5 Hz."),
+    Topic("trading.quotes", records.QuoteDecision, "group", "Every quote decision: a target, not a command."),
+    Topic("trading.orders", records.OrderIntent, "group", "The executor's intent journal."),
+    Topic("trading.executions", records.ExecutionReport, "group", "What became of each order."),
+    Topic(
+        "trading.positions",
+        records.Position,
+        "mode|account|venue|symbol",
+        "Positions, with the executions that they include; partitioned by group.",
+        is_compacted=True,
+        retention_ms=-1,
+    ),
+    Topic(
+        "state.snapshots",
+        None,
+        "stage set|partition|slot|part",
+        "Chunks and manifests of the workers' state.",
+        is_compacted=True,
+        retention_ms=-1,
+        config={"segment.bytes": str(16 * 1024 * 1024), "segment.ms": str(_HOUR_MS)},
+    ),
+    Topic("ops.alerts", records.Alert, "component", "What a person should know.", retention_ms=30 * _DAY_MS),
+    Topic("ops.metrics", records.Metric, "component", "Counters and gauges.", retention_ms=_DAY_MS),
+    Topic("ops.dead-letters", records.DeadLetter, "component", "Bytes that did not become a record, and why."),
+)
+
+TOPICS: Mapping[str, Topic] = {topic.name: topic for topic in _CATALOGUE}
+_BY_RECORD = {topic.record: topic for topic in _CATALOGUE if topic.record is not None}
+
+
+def topic_of(record: type[Record]) -> Topic:
+    """Give the topic that carries a class of records."""
+    return _BY_RECORD[record]

@@ -1,0 +1,1 @@
+"""Kafka -> the outside: Redis, InfluxDB and the order executor, over one connector contract."""
