@@ -25,7 +25,7 @@ from schemas import enums, records
 from schemas.errors import CodecError
 from schemas.reasons import DeadLetterReason
 from schemas.records import Record
-from schemas.topics import TOPICS
+from schemas.topics import topic_of
 
 __all__ = [
     "AVRO_ROOT",
@@ -35,6 +35,7 @@ __all__ = [
     "committed_versions",
     "decimal_bytes",
     "load_schema",
+    "schema_text",
     "split_header",
 ]
 
@@ -52,13 +53,14 @@ def committed_versions(subject: str) -> list[int]:
 
 
 @cache
-def _schema_text(subject: str, version: int) -> str:
+def schema_text(subject: str, version: int) -> str:
+    """Read a committed schema as its text."""
     return (AVRO_ROOT / subject / f"v{version}.avsc").read_text(encoding="utf-8")
 
 
 def load_schema(subject: str, version: int | None = None) -> Json:
     """Load a committed schema as JSON; the newest where no version is named."""
-    return json.loads(_schema_text(subject, version or committed_versions(subject)[-1]))
+    return json.loads(schema_text(subject, version or committed_versions(subject)[-1]))
 
 
 def split_header(value: bytes | None, headers: Sequence[tuple[str, bytes]] | None = None) -> tuple[int | bytes, bytes]:
@@ -86,8 +88,7 @@ class Codec:
 
     def __init__(self, record: type[Record], schema_id: int, writers: Mapping[int | bytes, Json] | None = None) -> None:
         self.record = record
-        self.subject = next(t.subject for t in TOPICS.values() if t.record is record)
-        assert self.subject is not None
+        self.subject = cast(str, topic_of(record).subject)
         self.schema_id = schema_id
         schema = load_schema(self.subject)
         self._header = b"\x00" + schema_id.to_bytes(4, "big")
@@ -102,6 +103,10 @@ class Codec:
     def add_writer(self, schema_id: int | bytes, schema: Json) -> None:
         """Learn a writer's schema, so that its records can be read."""
         self._writers[schema_id] = _parse(schema)
+
+    def add_committed(self, schema_id: int, version: int) -> None:
+        """Learn the id of a committed version."""
+        self.add_writer(schema_id, load_schema(self.subject, version))
 
     def knows(self, schema_id: int | bytes) -> bool:
         """Tell whether records of this schema id can be read."""

@@ -1,0 +1,1 @@
+"""The command line, `flashmm …`. Each module holds the commands of one subject."""

@@ -1,0 +1,44 @@
+"""What commands print: tables for people, one JSON document for machines, progress on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from enum import IntEnum
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+__all__ = ["ExitCode", "print_json", "print_table", "progress"]
+
+
+class ExitCode(IntEnum):
+    """What a command's exit code means; a promise to scripts."""
+
+    OK = 0
+    ERROR = 1
+    USAGE = 2
+    NOT_RUNNING = 3
+    CONFIGURATION = 4
+    TIMED_OUT = 5
+
+
+def print_json(document: Any) -> None:
+    """Print the one JSON document of a `--json` command on stdout."""
+    print(json.dumps(document, indent=2, default=str))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str | None = None) -> None:
+    """Print a table on stdout."""
+    table = Table(*columns, title=title, title_justify="left", header_style="bold")
+    for row in rows:
+        table.add_row(*map(str, row))
+    Console(soft_wrap=not sys.stdout.isatty()).print(table)
+
+
+def progress(message: str) -> None:
+    """Say on stderr what is being done; nothing when stderr is not a terminal."""
+    if sys.stderr.isatty():
+        print(message, file=sys.stderr)

@@ -1,0 +1,36 @@
+"""Kafka client settings shared by every process outside Faust (confluent-kafka)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from infra.runtime.settings import Settings
+
+__all__ = ["consumer_config", "producer_config"]
+
+
+def producer_config(settings: Settings, **extra: Any) -> dict[str, Any]:
+    """Configure an idempotent producer with Java's partitioner."""
+    return {
+        "bootstrap.servers": settings.kafka_bootstrap,
+        "acks": "all",
+        "enable.idempotence": True,
+        "linger.ms": 2,
+        "partitioner": "murmur2_random",
+        "log_level": 3,
+        **extra,
+    }
+
+
+def consumer_config(settings: Settings, group: str, **extra: Any) -> dict[str, Any]:
+    """Configure a consumer that commits only what it is told to."""
+    return {
+        "bootstrap.servers": settings.kafka_bootstrap,
+        "group.id": group,
+        "enable.auto.commit": False,
+        "auto.offset.reset": "earliest",
+        "fetch.wait.max.ms": 10,
+        "session.timeout.ms": 10_000,
+        "log_level": 3,
+        **extra,
+    }
