@@ -1,0 +1,185 @@
+"""A partition of `market.ticks` as one unit of work: its stages, their state, and what they emit.
+
+Stages run one after the other on the same batch, with no queue between them, so all of them always stand at the same
+offset and one snapshot covers them all. The Faust agents and `flashmm replay` drive this same object.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum, unique
+
+from processors.kernel.bars import BarBuilder, BarConfig
+from processors.kernel.features import FeatureBuilder, FeatureConfig
+from processors.kernel.inventory import Inventory
+from processors.kernel.model import Inference, Model
+from processors.kernel.normalise import NormaliseConfig, Normaliser
+from processors.kernel.quoting import Quoter, QuotingConfig
+from processors.kernel.steps import Input, State, Step
+from schemas.enums import BarState
+from schemas.instruments import Instruments
+from schemas.reasons import RejectReason
+from schemas.records import Bar, FeatureVector, Prediction, QuoteDecision, Record, Tick, Trade
+
+__all__ = ["KERNEL_VERSION", "Output", "PartitionPipeline", "PipelineConfig", "Stage"]
+
+KERNEL_VERSION = 1
+"""Rises when the state or the meaning of the stages changes: a snapshot of another version is not restored."""
+
+
+@unique
+class Stage(StrEnum):
+    """The stages of a partition, in their order."""
+
+    NORMALISE = "normalise"
+    BARS = "bars"
+    FEATURES = "features"
+    INFERENCE = "inference"
+    QUOTING = "quoting"
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A record to publish and the ts_recv of the tick that triggered it."""
+
+    record: Record
+    ts_trigger: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineConfig:
+    """What the stages of a worker are configured with."""
+
+    stages: frozenset[Stage] = frozenset(Stage)
+    normalise: NormaliseConfig = field(default_factory=NormaliseConfig)
+    bars: BarConfig = field(default_factory=BarConfig)
+    features: FeatureConfig = field(default_factory=FeatureConfig)
+    quoting: QuotingConfig = field(default_factory=QuotingConfig)
+
+
+class PartitionPipeline:
+    """The stages of one partition.
+
+    Args:
+        topic, partition: Where the ticks come from; part of every record's cause.
+        model: None: predictions are not made and quotes are model-free.
+        epoch: Epoch of the decisions made from here on.
+        on_reject: Told of every record that is not accepted: (offset, tick, reason).
+    """
+
+    def __init__(
+        self,
+        config: PipelineConfig,
+        topic: str,
+        partition: int,
+        *,
+        instruments: Instruments,
+        model: Model | None = None,
+        epoch: int = 0,
+        on_reject: Callable[[int, Tick | None, RejectReason], None] | None = None,
+    ) -> None:
+        self.config = config
+        self.partition = partition
+        self.inventory = Inventory(config.quoting.mode, config.quoting.account)
+        self.normaliser = Normaliser(config.normalise, topic, partition, on_reject=on_reject)
+        self.bar_builder = BarBuilder(config.bars, topic, partition)
+        self.feature_builder = FeatureBuilder(config.features, topic, partition)
+        self.inference = Inference(model, topic, partition)
+        self.quoter = Quoter(config.quoting, instruments, topic, partition, epoch)
+        self.emitted: Counter[str] = Counter()
+        self._outputs: list[Output] = []
+
+    def normalise(self, inputs: Sequence[Input]) -> list[Step]:
+        """Judge ticks; gives the steps that the later stages read."""
+        return self.normaliser.run(inputs, self._emit)
+
+    def bars(self, steps: Sequence[Step]) -> None:
+        """Build bars from the steps."""
+        self.bar_builder.run(steps, self._emit)
+
+    def features(self, steps: Sequence[Step]) -> None:
+        """Compute features at the grid points of the steps."""
+        self.feature_builder.run(steps, self._emit)
+
+    def infer(self, steps: Sequence[Step]) -> None:
+        """Run the model on the features of the steps."""
+        self.inference.run(steps, self._emit)
+
+    def quote(self, steps: Sequence[Step]) -> None:
+        """Decide quotes at the grid points of the steps."""
+        self.quoter.run(steps, self._emit, self.inventory)
+
+    def run(self, inputs: Sequence[Input]) -> None:
+        """Run every configured stage on a batch."""
+        steps = self.normalise(inputs)
+        stages = self.config.stages
+        if Stage.BARS in stages:
+            self.bars(steps)
+        if Stage.FEATURES in stages:
+            self.features(steps)
+        if Stage.INFERENCE in stages:
+            self.infer(steps)
+        if Stage.QUOTING in stages:
+            self.quote(steps)
+
+    def take(self) -> list[Output]:
+        """Hand over what was emitted since the last call, in order."""
+        outputs, self._outputs = self._outputs, []
+        return outputs
+
+    def counters(self) -> dict[str, int]:
+        """Give the cumulative counts of ticks and of emitted records, by name."""
+        normaliser = self.normaliser
+        counts = {
+            "ticks.received": normaliser.received,
+            "ticks.accepted": normaliser.accepted,
+            "ticks.held": normaliser.held,
+            "bars.too_late": self.bar_builder.too_late,
+        }
+        counts |= {f"ticks.rejected.{reason}": count for reason, count in normaliser.rejected.items() if count}
+        return counts | dict(self.emitted)
+
+    def state(self) -> State:
+        """Give all that a restart needs, as JSON-able values."""
+        return {
+            "normalise": self.normaliser.state(),
+            "bars": self.bar_builder.state(),
+            "features": self.feature_builder.state(),
+            "inference": self.inference.state(),
+            "quoting": self.quoter.state(),
+            "inventory": self.inventory.state(),
+            "emitted": dict(self.emitted),
+        }
+
+    def restore(self, state: State) -> None:
+        """Take over the state of a snapshot."""
+        self.normaliser.restore(state["normalise"])
+        self.bar_builder.restore(state["bars"])
+        self.feature_builder.restore(state["features"])
+        self.inference.restore(state["inference"])
+        self.quoter.restore(state["quoting"])
+        self.inventory.restore(state["inventory"])
+        self.emitted = Counter(state["emitted"])
+
+    def _emit(self, record: Record, ts_trigger: int) -> None:
+        self._outputs.append(Output(record, ts_trigger))
+        for name in _counter_names(record):
+            self.emitted[name] += 1
+
+
+def _counter_names(record: Record) -> tuple[str, ...]:
+    match record:
+        case Trade():
+            return ("trades",)
+        case Bar():
+            state = "partial" if record.state is BarState.PARTIAL else record.state.lower()
+            return (f"bars.{record.timeframe}.{state}",)
+        case FeatureVector():
+            return ("features",)
+        case Prediction():
+            return ("predictions",)
+        case QuoteDecision():
+            return ("decisions", *(f"denied.{reason}" for reason in record.reasons))
+    return (f"records.{type(record).__name__.lower()}",)
