@@ -1,0 +1,209 @@
+"""Real Apache Kafka from its jars: one KRaft node, on the loopback address, for tests and for one machine."""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+import uuid
+from pathlib import Path
+from string import Template
+from types import TracebackType
+from typing import Self
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from infra.local.java import cache_dir, fetch_once, find_java, run_maven
+from infra.local.ports import LOOPBACK, choose_port, free_port
+from infra.local.process import Child
+from schemas.errors import ServiceUnavailable
+
+__all__ = ["KAFKA_VERSION", "JvmKafka", "answers", "kafka_jars"]
+
+KAFKA_VERSION = "4.1.1"
+_MINIMUM_JAVA = 17
+_ASSETS = Path(__file__).parents[1] / "kafka"
+_COPY_DEPENDENCIES = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
+_FORMAT_TIMEOUT_S = 60
+_PROBE_TIMEOUT_S = 2.0
+
+
+def kafka_jars() -> Path:
+    """Give the directory of the broker's jars; Maven fetches them the first time (about 10 s, 54 MB).
+
+    Raises:
+        ConfigurationError: Maven is not installed.
+        ServiceUnavailable: Maven could not fetch them.
+    """
+
+    def fetch(target: Path) -> None:
+        run_maven(
+            "-f", str(_ASSETS / "pom.xml"), _COPY_DEPENDENCIES, "-DincludeScope=runtime", f"-DoutputDirectory={target}"
+        )
+
+    return fetch_once(cache_dir() / f"kafka-{KAFKA_VERSION}", fetch)
+
+
+class JvmKafka:
+    """One broker, with its log and data in a directory.
+
+    Args:
+        directory: Where it keeps its records and its log file; what is there already is served again.
+        port: Port to listen on; a free one where None.
+        proxied_port: Port of a fault proxy. The broker then has a second listener, `proxy_upstream`, for clients that
+            come through the proxy, and announces the proxy's port to them.
+        heap_mb: Java heap in MiB.
+        is_bound: Whether the broker ends with this process.
+    """
+
+    description = f"jvm (Apache Kafka {KAFKA_VERSION})"
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        port: int | None = None,
+        proxied_port: int | None = None,
+        heap_mb: int = 512,
+        is_bound: bool = True,
+    ) -> None:
+        self._directory = directory.absolute()
+        self._wanted_port = port
+        self._proxied_port = proxied_port
+        self._heap_mb = heap_mb
+        self._is_bound = is_bound
+        self._child: Child | None = None
+        self.bootstrap = ""
+        self.proxy_upstream = ""
+
+    def __enter__(self) -> Self:
+        self.start()
+        self.wait_ready()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def child(self) -> Child:
+        """The broker's process."""
+        assert self._child is not None, "the broker was not started"
+        return self._child
+
+    def start(self) -> None:
+        """Start the broker without waiting for it; a second start after `stop` or a kill keeps port and records.
+
+        Raises:
+            ConfigurationError: Java or Maven is missing, or the port is in use.
+            ServiceUnavailable: the jars could not be fetched, or the storage not formatted.
+        """
+        java = find_java(_MINIMUM_JAVA)
+        classpath = f"{kafka_jars()}/*"
+        self._directory.mkdir(parents=True, exist_ok=True)
+        properties = self._write_properties()
+        self._format(java, classpath, properties)
+        self._child = Child(
+            "Apache Kafka",
+            [
+                java,
+                f"-Xms{min(256, self._heap_mb)}m",
+                f"-Xmx{self._heap_mb}m",
+                "-XX:+UseSerialGC",
+                "-XX:TieredStopAtLevel=1",
+                "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+                "-cp",
+                classpath,
+                "kafka.Kafka",
+                str(properties),
+            ],
+            log=self._directory / "kafka.log",
+            is_bound=self._is_bound,
+        )
+        self._child.start()
+
+    def wait_ready(self, *, timeout_s: float = 60.0) -> None:
+        """Wait until the broker answers for its topics and for a consumer group.
+
+        Raises:
+            ServiceUnavailable: it ended, or does not answer in time.
+        """
+        self.child.wait_ready(lambda: answers(self.bootstrap), timeout_s=timeout_s)
+
+    def stop(self) -> None:
+        """Stop the broker; its records stay."""
+        if self._child is not None:
+            # Nothing waits for a broker that hands over leadership to nobody.
+            self._child.stop(grace_s=10.0)
+
+    def _write_properties(self) -> Path:
+        if not self.bootstrap:
+            port = choose_port("kafka", self._wanted_port)
+            self._wanted_port = port
+            self.bootstrap = f"{LOOPBACK}:{port}"
+            if self._proxied_port is not None:
+                self.proxy_upstream = f"{LOOPBACK}:{free_port()}"
+        controller_port = free_port()
+        listeners = [f"PLAINTEXT://{self.bootstrap}"]
+        advertised = list(listeners)
+        if self._proxied_port is not None:
+            listeners.append(f"PROXIED://{self.proxy_upstream}")
+            advertised.append(f"PROXIED://{LOOPBACK}:{self._proxied_port}")
+        template = Template((_ASSETS / "server.properties").read_text(encoding="utf-8"))
+        path = self._directory / "server.properties"
+        path.write_text(
+            template.substitute(
+                controller_port=controller_port,
+                listeners=",".join([*listeners, f"CONTROLLER://{LOOPBACK}:{controller_port}"]),
+                advertised=",".join(advertised),
+                log_dir=self._directory / "records",
+            ),
+            encoding="utf-8",
+        )
+        return path
+
+    def _format(self, java: str, classpath: str, properties: Path) -> None:
+        if (self._directory / "records" / "meta.properties").exists():
+            return
+        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes)[:22]
+        done = subprocess.run(
+            [
+                java,
+                "-XX:+UseSerialGC",
+                "-XX:TieredStopAtLevel=1",
+                "-cp",
+                classpath,
+                "kafka.tools.StorageTool",
+                "format",
+                f"--cluster-id={cluster_id.decode()}",  # joined: an id may begin with a hyphen
+                "-c",
+                str(properties),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=_FORMAT_TIMEOUT_S,
+            check=False,
+        )
+        if done.returncode:
+            said = " | ".join((done.stdout + done.stderr).splitlines()[-5:])
+            raise ServiceUnavailable(
+                "Apache Kafka", str(self._directory), f"its storage could not be formatted: {said}", fix="Empty it"
+            )
+
+
+def answers(bootstrap: str) -> bool:
+    """Say whether a broker answers both a metadata request and one about a consumer group.
+
+    A broker that is just up may serve topics and still refuse groups for a second (coordinator not available).
+    """
+    client = Consumer(
+        {"bootstrap.servers": bootstrap, "group.id": "flashmm-probe", "log_level": 0, "reconnect.backoff.max.ms": 500}
+    )
+    try:
+        client.list_topics(timeout=_PROBE_TIMEOUT_S)
+        client.committed([TopicPartition("flashmm-probe", 0)], timeout=_PROBE_TIMEOUT_S)
+    except KafkaException:
+        return False
+    finally:
+        client.close()
+    return True

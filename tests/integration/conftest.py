@@ -1,0 +1,44 @@
+"""The real services that integration tests run against, each started once a session.
+
+Another session's services are reused where the environment names them: FLASHMM_TEST_KAFKA (bootstrap servers),
+FLASHMM_TEST_REDIS (URL).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from infra.local.jvm_kafka import JvmKafka, answers
+from infra.local.mock_kafka import MockCluster
+from schemas.errors import ConfigurationError
+from tests.services import missing
+
+
+@pytest.fixture(scope="session")
+def kafka_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Bootstrap servers of a real Apache Kafka without topics; tests create theirs under names of their own."""
+    if given := os.environ.get("FLASHMM_TEST_KAFKA"):
+        if not answers(given):
+            missing("Kafka", f"FLASHMM_TEST_KAFKA={given} does not answer")
+        yield given
+        return
+    broker = JvmKafka(tmp_path_factory.mktemp("kafka"))
+    try:
+        broker.start()
+    except ConfigurationError as error:
+        missing("Kafka", str(error))
+    try:
+        broker.wait_ready()
+        yield broker.bootstrap
+    finally:
+        broker.stop()
+
+
+@pytest.fixture
+def mock_kafka() -> Iterator[MockCluster]:
+    """A mock cluster of this test's own: `bootstrap`, `create_topic`, and faults to inject."""
+    with MockCluster() as cluster:
+        yield cluster
