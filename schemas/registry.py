@@ -6,15 +6,21 @@ the committed schemas when it starts and stops if they are not there.
 
 from __future__ import annotations
 
+import json
+import uuid
+
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 
-from schemas.codec import Codec, committed_versions, schema_text
+from schemas.codec import Codec, Json, committed_versions, schema_text
 from schemas.errors import ConfigurationError, ServiceUnavailable
 from schemas.records import Record
 from schemas.topics import topic_of
 
 __all__ = ["Registry"]
+
+
+_NOT_FOUND = 404
 
 
 class Registry:
@@ -48,6 +54,26 @@ class Registry:
                 "Run `flashmm schemas register`",
             ) from error
         return int(found.schema_id)
+
+    def schema(self, schema_id: int | bytes) -> Json | None:
+        """Give the schema of an id (or GUID, as its 16 bytes); None where the registry does not know it.
+
+        Raises:
+            ServiceUnavailable: the registry does not answer.
+        """
+        try:
+            if isinstance(schema_id, bytes):
+                found = self._call(self._client.get_schema_by_guid, str(uuid.UUID(bytes=schema_id)))
+            else:
+                found = self._call(self._client.get_schema, schema_id)
+        except SchemaRegistryError as error:
+            if error.http_status_code == _NOT_FOUND:
+                return None
+            raise ServiceUnavailable("schema registry", self.url, str(error.error_message)) from error
+        try:
+            return json.loads(found.schema_str)
+        except json.JSONDecodeError:
+            return None  # a schema of another type, e.g. Protobuf
 
     def codec(self, record: type[Record]) -> Codec:
         """Build the codec of a record, with the registered ids of all its committed versions."""
