@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import fastavro
+from fastavro.read import SchemaResolutionError
 from fastavro.schema import SchemaParseException
 
 from schemas import enums, records
@@ -101,8 +102,15 @@ class Codec:
         self._from_avro = {f["name"]: _from_avro(f["type"]) for f in schema["fields"]}
 
     def add_writer(self, schema_id: int | bytes, schema: Json) -> None:
-        """Learn a writer's schema, so that its records can be read."""
-        self._writers[schema_id] = _parse(schema)
+        """Learn a writer's schema, so that its records can be read.
+
+        Raises:
+            CodecError: UNKNOWN_SCHEMA, where it is not an Avro schema.
+        """
+        try:
+            self._writers[schema_id] = _parse(schema)
+        except (SchemaParseException, ValueError, TypeError, KeyError) as error:
+            raise CodecError(DeadLetterReason.UNKNOWN_SCHEMA, f"{self.subject}: not an Avro schema: {error}") from error
 
     def add_committed(self, schema_id: int, version: int) -> None:
         """Learn the id of a committed version."""
@@ -157,6 +165,7 @@ _DECODE_ERRORS = (
     OverflowError,
     MemoryError,
     SchemaParseException,
+    SchemaResolutionError,
     StopIteration,
     AssertionError,
 )
