@@ -1,0 +1,147 @@
+"""The Faust app: `faust -A processors.app worker -l info`.
+
+One agent reads `market.ticks` in batches and composes the stages, which are agents too, so that `faust agents --local`
+describes them. They share one queue-less pass over each batch; see `processors.microbatch.engine`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator
+from typing import Any
+
+import faust
+
+from infra.runtime.clock import wall_clock_us
+from infra.runtime.settings import load_settings
+from processors.agents.bars import bars
+from processors.agents.features import features
+from processors.agents.inference import make_inference
+from processors.agents.normalise import normalise
+from processors.agents.quoting import quoting
+from processors.kernel.pipeline import Stage
+from processors.microbatch.account import follow_account
+from processors.microbatch.batches import install
+from processors.microbatch.engine import TICKS, MicroBatchEngine
+from processors.microbatch.task import Batch
+from processors.startup import describe, pipeline_config, prepare, stage_set_of
+from schemas.errors import ConfigurationError, FlashMMError
+from schemas.instruments import DEFAULT_PATH, Instruments
+
+__all__ = ["app"]
+
+
+class FlashMMApp(faust.App):  # type: ignore[misc]  # faust ships no types
+    """Faust's app, with the engine that its transport asks for positions."""
+
+    engine: MicroBatchEngine
+
+    async def on_start(self) -> None:
+        """Look up the contracts and check the topics before anything is joined or read."""
+        try:
+            await prepare(self.engine, settings)
+        except FlashMMError as error:
+            print(f"flashmm: {error}", file=sys.stderr)  # noqa: T201  the worker's own last word
+            sys.stderr.flush()
+            self.engine.exit(4 if isinstance(error, ConfigurationError) else 1)
+        await super().on_start()
+
+
+class _Undecoded(faust.Schema):  # type: ignore[misc]
+    """Hand batches over as they are: the engine decodes them."""
+
+    def loads_key(self, app: Any, message: Any, **_: Any) -> None:
+        """Keys are not needed: a partition is the unit of work."""
+
+    def loads_value(self, app: Any, message: Any, **_: Any) -> Any:
+        """Give the batch itself."""
+        return message.value
+
+
+settings = load_settings()
+stages = pipeline_config(settings).stages
+stage_set = stage_set_of(stages)
+engine = MicroBatchEngine(
+    pipeline_config(settings),
+    bootstrap=settings.kafka_bootstrap,
+    prefix=settings.topic_prefix,
+    stage_set=stage_set,
+    instruments=Instruments.load(settings.instruments or DEFAULT_PATH),
+    clock=wall_clock_us,
+    fetch_wait_ms=settings.fetch_wait_ms,
+)
+is_batching = install(frozenset({TICKS}), settings.batch_max_records)
+
+app = FlashMMApp(
+    f"{settings.topic_prefix}flashmm.{stage_set}",
+    broker=[f"flashmm://{address}" for address in settings.kafka_bootstrap.split(",")],
+    store="memory://",
+    datadir=settings.data_dir / "faust",
+    topic_disable_leader=True,
+    topic_allow_declare=False,
+    consumer_auto_offset_reset="earliest",
+    broker_commit_interval=1.0,
+    broker_session_timeout=10.0,
+    broker_heartbeat_interval=1.0,
+    stream_buffer_maxsize=16,  # in events, which are batches
+    stream_wait_empty=False,  # the engine decides what is done: snapshots, not events
+    table_standby_replicas=1,  # keeps Faust's own assignor, so that equal partition numbers stay together
+    producer_max_batch_size=1_000_000,
+    producer_linger_ms=0,
+    web_host="127.0.0.1",
+    web_bind="127.0.0.1",
+)
+app.engine = engine
+ticks_topic = app.topic(TICKS, schema=_Undecoded())
+
+STAGES = {
+    Stage.NORMALISE: app.agent(app.channel(), name="normalise")(normalise),
+    Stage.BARS: app.agent(app.channel(), name="bars")(bars),
+    Stage.FEATURES: app.agent(app.channel(), name="features")(features),
+    Stage.INFERENCE: app.agent(app.channel(), name="inference")(make_inference(engine.latency.observe)),
+    Stage.QUOTING: app.agent(app.channel(), name="quoting")(quoting),
+}
+
+
+@app.agent(ticks_topic, name="ticks")  # type: ignore[untyped-decorator]
+async def ticks(stream: Any) -> None:
+    """Read market.ticks in batches and take each through all stages; publish what they emit."""
+    chain = _batches(stream)
+    for stage, agent in STAGES.items():
+        if stage in stages:
+            chain = agent.fun(chain)
+    try:
+        async for batch in chain:
+            engine.publish(batch)
+            await engine.pace()
+    except Exception as error:  # noqa: BLE001  Faust would acknowledge the event and restart the agent
+        engine.fail(error)
+
+
+async def _batches(stream: Any) -> AsyncIterator[Batch]:
+    async for event in stream.noack().events():
+        batch = engine.accept(event.value, event.message.generation_id)
+        event.ack()
+        if batch is not None:
+            yield batch
+
+
+@app.task  # type: ignore[untyped-decorator]
+async def publishing() -> None:
+    """Send what the stages emit, and follow the account's positions."""
+    describe(engine, settings, is_batching=is_batching)
+    producer = app.producer._ensure_producer()  # noqa: SLF001  Faust has no public way to its producer
+    await engine.guarded(engine.publisher.run(producer), follow_account(engine))
+
+
+@app.timer(interval=0.25)  # type: ignore[untyped-decorator]
+async def snapshots() -> None:
+    """Snapshot partitions that are due."""
+    await engine.snapshot_due(settings.snapshot_interval_ms * 1_000)
+
+
+@app.timer(interval=1.0)  # type: ignore[untyped-decorator]
+async def metrics() -> None:
+    """Publish counters and latencies, and let time pass in silent partitions."""
+    engine.publish_metrics()
+    engine.beat()

@@ -1,0 +1,62 @@
+"""A partition that this worker owns: its pipeline, how far it has come, and what of that is safe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from processors.kernel.pipeline import Output, PartitionPipeline
+from processors.kernel.steps import Input, Step
+from schemas.records import Market, QuoteDecision
+
+__all__ = ["Batch", "PartitionTask"]
+
+
+@dataclass(slots=True)
+class PartitionTask:
+    """One owned partition.
+
+    Attributes:
+        position: Next offset of the ticks to apply.
+        safe: Position covered by the last acknowledged snapshot: what may be committed. None before the first.
+        snapshots: Number of the next snapshot.
+        published: Per market, grid point of the last decision that was published before this worker restored; up to
+            there decisions are re-run silently, so that a decision once published is never made again.
+        decisions_end: End of the partition of `trading.quotes` when this worker restored.
+        trimmed: Records of the input that retention removed before they were applied.
+        undelivered: Batches passed over since one came that continues at `position`.
+        last_record_us, last_snapshot_us: Wall clock when a batch was last applied, a snapshot last begun.
+    """
+
+    partition: int
+    pipeline: PartitionPipeline
+    position: int
+    epoch: int
+    safe: int | None = None
+    snapshots: int = 0
+    published: Mapping[Market, int] = field(default_factory=dict)
+    decisions_end: int = 0
+    last_record_us: int = 0
+    last_snapshot_us: int = 0
+    trimmed: int = 0
+    undelivered: int = 0
+
+    def to_publish(self) -> list[Output]:
+        """Take what the stages emitted, less the decisions that were published already."""
+        outputs = self.pipeline.take()
+        if not self.published:
+            return outputs
+        return [output for output in outputs if not self._is_published(output)]
+
+    def _is_published(self, output: Output) -> bool:
+        record = output.record
+        return isinstance(record, QuoteDecision) and record.ts_grid <= self.published.get(record.market, -1)
+
+
+@dataclass(slots=True)
+class Batch:
+    """What flows through the stages: a batch of one partition's ticks and the steps made of it."""
+
+    task: PartitionTask
+    inputs: list[Input]
+    steps: list[Step] = field(default_factory=list)

@@ -1,0 +1,132 @@
+"""The micro-batch transport: Faust's aiokafka driver with another idea of an event, acknowledgement and position.
+
+Chosen by the URL scheme `flashmm://` through Faust's entry point for transports. Group membership, assignment,
+rebalancing, pausing and all topics that are not batched stay stock. What differs, and why:
+
+- Positions come from restored snapshots, not from the committed offsets: `perform_seek` is the one hook after which
+  nothing seeks again (a seek in the rebalance callbacks is undone by it).
+- The offset to commit is that of the last acknowledged snapshot, whatever events were acknowledged: stock Faust
+  acknowledges an event even when its agent raised.
+- The producer is idempotent with acks=all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol, cast
+
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+from processors.microbatch.batches import FetchedBatch
+
+__all__ = ["Engine", "Transport"]
+
+
+class Engine(Protocol):
+    """What the transport asks of the app's `engine`."""
+
+    fetch_wait_ms: int
+
+    def is_batched(self, topic: str) -> bool:
+        """Tell whether a topic's events are batches."""
+
+    async def restore(self, partitions: list[int], generation: int) -> Mapping[int, int]:
+        """Make the state of these partitions of the ticks, forgetting all others; gives where to read on."""
+
+    def committable(self, partition: int) -> int | None:
+        """Give the offset of the last acknowledged snapshot."""
+
+    def release(self) -> None:
+        """Forget all partitions: they are being revoked."""
+
+    def fail(self, reason: BaseException) -> None:
+        """End the process with nothing further committed."""
+
+
+class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # faust ships no types
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        # Faust fixes the wait at 1500 ms, which a broker that is waiting for fetch_min_bytes uses in full.
+        consumer._fetch_max_wait_ms = self.app.engine.fetch_wait_ms
+        return consumer
+
+    async def on_start(self) -> None:
+        await super().on_start()
+        # A partition with unread records holds back fetches of its broker for this long.
+        self._consumer._fetcher._prefetch_backoff = 0.005
+
+
+class Consumer(driver.Consumer):  # type: ignore[misc]
+    """Faust's consumer, with positions and commits from the engine."""
+
+    @property
+    def _engine(self) -> Engine:
+        return cast(Engine, self.app.engine)
+
+    def _new_consumer_thread(self) -> _ConsumerThread:
+        return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    def _to_message(self, tp: TP, record: Any) -> Any:
+        if self._engine.is_batched(tp.topic):
+            batch = record if isinstance(record, FetchedBatch) else FetchedBatch.of_record(record)
+            record = batch
+        return super()._to_message(tp, record)
+
+    async def perform_seek(self) -> None:
+        """Restore the owned partitions and seek to where their snapshots end. Idempotent; Faust may call it twice."""
+        await super().perform_seek()
+        if self.app.client_only:
+            return
+        owned = {tp.partition: tp for tp in self.assignment() if self._engine.is_batched(tp.topic)}
+        try:
+            positions = await self._engine.restore(sorted(owned), self.app.consumer_generation_id)
+            await self.seek_wait({owned[partition]: offset for partition, offset in positions.items()})
+        except Exception as error:
+            self._engine.fail(error)
+            raise
+        for partition in positions:
+            self._read_offset[owned[partition]] = None
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Stop applying records before Faust hands the partitions over: assignment is eager."""
+        self._engine.release()
+        await super().on_partitions_revoked(revoked)
+
+    def ack(self, message: Any) -> bool:
+        """Acknowledge an event; of a batch, only that it left the stream."""
+        if not self._engine.is_batched(message.topic):
+            return cast(bool, super().ack(message))
+        if message.acked:
+            return False
+        message.acked = True
+        self._unacked_messages.discard(message)
+        return True
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        if not self._engine.is_batched(tp.topic):
+            await super()._add_gap(tp, offset_from, offset_to)
+
+    def _new_offset(self, tp: TP) -> int | None:
+        if self._engine.is_batched(tp.topic):
+            return self._engine.committable(tp.partition)
+        return cast("int | None", super()._new_offset(tp))
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
+        yield from super()._filter_tps_with_pending_acks(topics)
+        yield from (tp for tp in self.assignment() if self._engine.is_batched(tp.topic))
+
+
+class Producer(driver.Producer):  # type: ignore[misc]
+    """Faust's producer, idempotent: a retried batch is written once and in order."""
+
+    def _settings_extra(self) -> Mapping[str, Any]:
+        return {"acks": "all", "enable_idempotence": True}
+
+
+class Transport(driver.Transport):  # type: ignore[misc]
+    """aiokafka with batches for events, for apps that have an `engine`."""
+
+    Consumer = Consumer
+    Producer = Producer
+    driver_version = f"flashmm micro-batch over {driver.Transport.driver_version}"

@@ -1,0 +1,141 @@
+"""What a worker does before it joins its group: settings to configuration, contracts, model, topics, banner."""
+
+from __future__ import annotations
+
+import asyncio
+from fractions import Fraction
+
+import structlog
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from infra.runtime.settings import Settings
+from processors.kernel.model import DEFAULT_MODEL, Model
+from processors.kernel.normalise import NormaliseConfig
+from processors.kernel.pipeline import PipelineConfig, Stage
+from processors.kernel.quoting import QuotingConfig
+from processors.microbatch.engine import TICKS, MicroBatchEngine
+from schemas.errors import ConfigurationError, ServiceUnavailable
+from schemas.numbers import NOTIONAL_SCALE, to_units
+from schemas.registry import Registry
+from schemas.topics import TOPICS
+
+__all__ = ["describe", "load_model", "pipeline_config", "prepare", "stage_set_of"]
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+def stage_set_of(stages: frozenset[Stage]) -> str:
+    """Name a set of stages: part of the group's name and of every snapshot's key."""
+    return "-".join(stage for stage in Stage if stage in stages)
+
+
+def pipeline_config(settings: Settings) -> PipelineConfig:
+    """Turn settings into the configuration of the stages.
+
+    Raises:
+        ConfigurationError: an unknown stage, or one without those that it reads from.
+    """
+    return PipelineConfig(
+        stages=_stages(settings),
+        normalise=NormaliseConfig(
+            max_age_us=settings.max_tick_age_ms * 1_000,
+            spike_threshold=Fraction(str(settings.spike_threshold_pct)) / 100,
+            spike_confirm_prints=settings.spike_confirm_prints,
+            spike_confirm_us=settings.spike_confirm_ms * 1_000,
+            dedup_window=settings.dedup_window,
+            stale_us=settings.subscription_stale_ms * 1_000,
+        ),
+        quoting=QuotingConfig(
+            mode=settings.executor_mode,
+            account=settings.account,
+            venues=frozenset(settings.csv("quoted_venues")),
+            max_position_quote=to_units(settings.max_position_quote, NOTIONAL_SCALE, bits=128),
+            quote_size_quote=to_units(settings.quote_size_quote, NOTIONAL_SCALE, bits=128),
+            frequency_hz=settings.quote_frequency_hz,
+            gamma=settings.risk_aversion,
+            stale_us=settings.quote_stale_ms * 1_000,
+            max_orders_per_s=settings.max_orders_per_s,
+        ),
+    )
+
+
+def _stages(settings: Settings) -> frozenset[Stage]:
+    try:
+        stages = frozenset(Stage(name) for name in settings.csv("stages"))
+    except ValueError as error:
+        raise ConfigurationError("FLASHMM_STAGES", str(error), f"Choose among {', '.join(Stage)}") from None
+    needs = {
+        Stage.BARS: Stage.NORMALISE,
+        Stage.FEATURES: Stage.NORMALISE,
+        Stage.INFERENCE: Stage.FEATURES,
+        Stage.QUOTING: Stage.FEATURES,
+    }
+    for stage in sorted(stages):
+        if needs.get(stage, stage) not in stages:
+            raise ConfigurationError("FLASHMM_STAGES", f"{stage} reads from {needs[stage]}", f"Add {needs[stage]}")
+    if not stages:
+        raise ConfigurationError("FLASHMM_STAGES", "names no stage", f"Choose among {', '.join(Stage)}")
+    return stages
+
+
+def load_model(settings: Settings) -> Model | None:
+    """Load the model; None, said in the log, where torch is not installed."""
+    path = settings.model_path or DEFAULT_MODEL
+    try:
+        import torch  # noqa: F401  an optional extra of 5 GB
+    except ImportError:
+        log.warning("model_free", reason="torch is not installed: pip install 'flashmm[model]'")
+        return None
+    return Model.load(path)
+
+
+async def prepare(engine: MicroBatchEngine, settings: Settings) -> None:
+    """Look up the schemas, load the model and check the topics.
+
+    Raises:
+        ConfigurationError: schemas not registered, or topics missing or of other partition counts.
+        ServiceUnavailable: Kafka or the registry does not answer.
+    """
+    await asyncio.to_thread(_check_topics, settings)
+    registry = Registry(settings.registry_url)
+    records = [topic.record for topic in TOPICS.values() if topic.record is not None]
+    engine.codecs = await asyncio.to_thread(lambda: {record: registry.codec(record) for record in records})
+    if Stage.INFERENCE in engine.config.stages:
+        engine.model = await asyncio.to_thread(load_model, settings)
+
+
+def _check_topics(settings: Settings) -> None:
+    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 0})
+    try:
+        found = admin.list_topics(timeout=5).topics
+    except KafkaException as error:
+        raise ServiceUnavailable(
+            "Kafka", settings.kafka_bootstrap, error.args[0].str(), fix="Start it, or set FLASHMM_KAFKA_BOOTSTRAP"
+        ) from error
+    for topic in TOPICS.values():
+        name = topic.full_name(settings.topic_prefix)
+        if name not in found:
+            raise ConfigurationError(name, "the topic does not exist", "Run `flashmm topics create`")
+        partitions = len(found[name].partitions)
+        if partitions != settings.kafka_partitions:
+            raise ConfigurationError(
+                "FLASHMM_KAFKA_PARTITIONS",
+                f"{name} has {partitions} partitions, the setting says {settings.kafka_partitions}",
+                "Set it to what the topics have: the count is fixed for life",
+            )
+
+
+def describe(engine: MicroBatchEngine, settings: Settings, *, is_batching: bool) -> None:
+    """Log what this worker is."""
+    log.info(
+        "worker_started",
+        kafka=settings.kafka_bootstrap,
+        registry=settings.registry_url,
+        stages=engine.stage_set,
+        prefix=settings.topic_prefix or None,
+        ticks=f"{TICKS} in batches" if is_batching else f"{TICKS} record by record (aiokafka's internals changed)",
+        model=engine.model.model_id if engine.model else "none: model-free pricing",
+        orders=f"{settings.executor_mode} account {settings.account}",
+        venues=settings.quoted_venues,
+    )
