@@ -36,8 +36,8 @@ class QuotingConfig:
     Attributes:
         venues: Venues whose books are quoted.
         frequency_hz: Decisions a second and market; divides 5.
-        max_position: Position limit per market, in units of notionals; its quantity follows the mid.
-        order_value: Value of one order, in units of notionals.
+        max_position_quote: Position limit per market, in units of notionals; its quantity follows the mid.
+        quote_size_quote: Value of one order, in units of notionals.
         gamma, kappa, horizon_s, max_signal_bps, max_offset_bps: See `avellaneda_stoikov.Parameters`.
         volatility_window_us: What volatility is estimated from.
         volatility_min_us: Less history than this is too little for an estimate.
@@ -51,10 +51,10 @@ class QuotingConfig:
 
     mode: Mode = Mode.PAPER
     account: str = "demo"
-    venues: tuple[str, ...] = ("sim-sei-clob",)
+    venues: frozenset[str] = frozenset({"sim-sei-clob"})
     frequency_hz: int = 5
-    max_position: int = 2_000 * 10**NOTIONAL_SCALE
-    order_value: int = 100 * 10**NOTIONAL_SCALE
+    max_position_quote: int = 2_000 * 10**NOTIONAL_SCALE
+    quote_size_quote: int = 100 * 10**NOTIONAL_SCALE
     gamma: float = 0.1
     kappa: float = 0.5
     horizon_s: float = 10.0
@@ -74,7 +74,7 @@ class QuotingConfig:
                 f"must divide the grid's 5 Hz, was {self.frequency_hz}",
                 "Set it to 1 or 5",
             )
-        for name in ("max_position", "order_value", "gamma", "kappa", "horizon_s", "max_orders_per_s"):
+        for name in ("max_position_quote", "quote_size_quote", "gamma", "kappa", "horizon_s", "max_orders_per_s"):
             if not (0 < getattr(self, name) < math.inf):
                 raise ConfigurationError(
                     f"quoting {name}", f"must be positive and finite, was {getattr(self, name)}", "Correct the setting"
@@ -88,14 +88,14 @@ class QuotingConfig:
     @property
     def config_hash(self) -> str:
         """SHA-256 of all settings, in hexadecimal."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        settings = asdict(self) | {"venues": sorted(self.venues)}
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
 class _MarketState:
     def __init__(self, config: QuotingConfig) -> None:
         self.mids = MidSamples(config.volatility_window_us, config.max_hole_us)
         self.rate = OrderRate(config.max_orders_per_s)
-        self.last_decided = 0
 
     def sigma(self, min_span_us: int) -> float | None:
         """Volatility of the mid: units of prices per square root of a second."""
@@ -131,13 +131,6 @@ class Quoter:
             elif isinstance(step, GridStep):
                 self._at_grid(step, emit, inventory)
 
-    def adopt(self, decision: QuoteDecision) -> None:
-        """Take a decision that was published before a restart as made: it is not made again, and its orders count."""
-        state = self._state_of(decision.market)
-        if decision.ts_grid > state.last_decided:
-            state.last_decided = decision.ts_grid
-            state.rate.record((decision.bids, decision.asks), decision.ts_grid)
-
     def _notice_bookless(self, market: Market) -> None:
         if market[0] in self._config.venues:
             instrument = self._instruments.get(*market)
@@ -153,9 +146,8 @@ class Quoter:
             mid2 = trusted_mid2(view) if view else None
             if view and mid2 is not None:
                 state.mids.add(step.ts_grid, mid2, view.offset)
-            if is_due and step.ts_grid > state.last_decided:
+            if is_due:
                 decision = self._decide(step, market, view, state, inventory.position(market))
-                state.last_decided = step.ts_grid
                 state.rate.record((decision.bids, decision.asks), step.ts_grid)
                 emit(decision, step.ts_trigger)
 
@@ -235,10 +227,10 @@ class Quoter:
     ) -> QuoteDecision:
         config = self._config
         mid = divide_half_even(view.bids[0].price + view.asks[0].price, 2)
-        limit = config.max_position // mid
+        limit = config.max_position_quote // mid
         signal_bps = prediction.return_bps if prediction else 0.0
         pricing = price(mid, sigma, position / limit if limit else 0.0, signal_bps, self._parameters)
-        target, reasons, clamps = _orders(pricing, instrument, view, position, limit, config.order_value // mid)
+        target, reasons, clamps = _orders(pricing, instrument, view, position, limit, config.quote_size_quote // mid)
         per_quote = 10_000 / mid * 10**PRICE_SCALE
         decision = replace(
             decision,
@@ -264,20 +256,17 @@ class Quoter:
     def state(self) -> State:
         """Give what is remembered: mids, last targets and order counts."""
         return {
-            "markets": [
-                [*market, m.mids.state(), m.rate.state(), m.last_decided] for market, m in sorted(self._markets.items())
-            ],
+            "markets": [[*market, m.mids.state(), m.rate.state()] for market, m in sorted(self._markets.items())],
             "bookless": sorted(self._bookless),
         }
 
     def restore(self, state: State) -> None:
         """Take back what `state` gave."""
         self._markets = {}
-        for venue, symbol, mids, rate, last_decided in state["markets"]:
+        for venue, symbol, mids, rate in state["markets"]:
             market = self._state_of((venue, symbol))
             market.mids.restore(mids)
             market.rate.restore(rate)
-            market.last_decided = last_decided
         self._bookless = {(venue, symbol) for venue, symbol in state["bookless"]}
 
 
