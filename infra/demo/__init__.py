@@ -1,0 +1,1 @@
+"""The whole platform as one supervised demonstration: its processes, its summary and its live view."""
