@@ -1,0 +1,1 @@
+"""Recordings, fed through the same sources as a live socket."""
