@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import uuid
 
+from typing import Self
+
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 
@@ -33,6 +35,16 @@ class Registry:
     def __init__(self, url: str) -> None:
         self.url = url
         self._client = SchemaRegistryClient({"url": url, "timeout": 10})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections to the registry."""
+        self._client.close()
 
     def register(self, subject: str, version: int) -> int:
         """Register a committed version and give its id; registering it again gives the same id."""
