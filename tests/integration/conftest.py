@@ -1,7 +1,6 @@
 """The real services that integration tests run against, each started once a session.
 
-Another session's services are reused where the environment names them: FLASHMM_TEST_KAFKA (bootstrap servers),
-FLASHMM_TEST_REDIS (URL).
+Another session's services are reused where the environment names them: FLASHMM_TEST_KAFKA (bootstrap servers).
 """
 
 from __future__ import annotations
@@ -11,6 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from infra.local import registry as development_registry
+from infra.local.apicurio import Apicurio
 from infra.local.jvm_kafka import JvmKafka, answers
 from infra.local.mock_kafka import MockCluster
 from schemas.errors import ConfigurationError
@@ -42,3 +43,36 @@ def mock_kafka() -> Iterator[MockCluster]:
     """A mock cluster of this test's own: `bootstrap`, `create_topic`, and faults to inject."""
     with MockCluster() as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def apicurio_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The Confluent API of a real Apicurio Registry, empty when the session starts."""
+    registry = Apicurio(tmp_path_factory.mktemp("apicurio"))
+    try:
+        registry.start()
+    except ConfigurationError as error:
+        missing("Apicurio Registry", str(error))
+    try:
+        registry.wait_ready()
+        yield registry.url
+    finally:
+        registry.stop()
+
+
+@pytest.fixture(scope="session")
+def development_registry_url() -> Iterator[str]:
+    """Our development registry; it has all committed schemas from the start."""
+    with development_registry.serve() as server:
+        yield server.url
+
+
+@pytest.fixture(params=["development", pytest.param("apicurio", marks=pytest.mark.registry)])
+def registry_url(request: pytest.FixtureRequest) -> str:
+    """A schema registry's Confluent API: each test runs against ours and against a real one.
+
+    State is the session's: use subjects of your own.
+    """
+    url = request.getfixturevalue(f"{request.param}_registry_url" if request.param == "development" else "apicurio_url")
+    assert isinstance(url, str)
+    return url
