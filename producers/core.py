@@ -7,14 +7,14 @@ live, in tests and in `flashmm replay`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from schemas.reasons import DeadLetterReason
 from schemas.records import Tick
 
-__all__ = ["BadFrame", "Effects", "Fetch", "Source"]
+__all__ = ["BadFrame", "Counted", "Effects", "Fetch", "Source"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,4 +90,16 @@ class Source(Protocol):
         """Note the time, at least every 250 ms: heartbeats (one a second), staleness, time-outs."""
 
     def close(self, now_us: int) -> Effects:
-        """End the session, the connection being lost or left: books are STALE until the next one."""
+        """End the session, the connection being lost or left: books are STALE until the next one.
+
+        Fetches that are not answered yet will not be: the next session asks anew.
+        """
+
+
+@runtime_checkable
+class Counted(Protocol):
+    """A source that counts what it leaves out on purpose; goes to `ops.metrics`."""
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """Counts by name, since the process started."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from producers.numbering import TickFields
 from schemas.enums import Flag, Side, TickKind
@@ -23,6 +23,7 @@ __all__ = ["DEFAULT_MAPPINGS", "Asset", "ChainEvent", "EventMapping", "Pool", "S
 
 DEFAULT_MAPPINGS = Path(__file__).with_name("mappings.toml")
 
+_Made = TypeVar("_Made")
 _AMOUNT = re.compile(r"[0-9]{1,39}", re.ASCII)
 _AMOUNT_LIMIT = 10**38
 """Precision of the amounts in the schema: 38 digits."""
@@ -201,7 +202,7 @@ def _amount(event: ChainEvent, key: str) -> int:
 
 
 def _exact(amount: int, asset: Asset) -> int:
-    units = int(amount) * 10 ** (AMOUNT_SCALE - asset.decimals)
+    units: int = amount * 10 ** (AMOUNT_SCALE - asset.decimals)
     if units >= _AMOUNT_LIMIT:
         raise DoesNotFit(f"{amount}e-{asset.decimals}", AMOUNT_SCALE)
     return units
@@ -220,7 +221,9 @@ def _wrong(path: Path, problem: str) -> ConfigurationError:
     )
 
 
-def _tables(path: Path, document: Mapping[str, Any], name: str, make: Any) -> list[Any]:
+def _tables(
+    path: Path, document: Mapping[str, Any], name: str, make: Callable[[Path, Mapping[str, Any]], _Made]
+) -> list[_Made]:
     tables = document.get(name, [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise _wrong(path, f"{name} must be written as [[{name}]] tables")

@@ -1,0 +1,201 @@
+"""From a source's effects to Kafka: ticks, dead letters and the producer's own metrics.
+
+Ticks go to the partition of their market's group, chosen here by murmur2 and never by the client library. A HEARTBEAT
+or BLOCK concerns the whole source, so a copy goes to each partition that holds one of its markets. Nothing is dropped:
+a full queue makes the caller wait, and a record that Kafka would not take ends the process at the next call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from infra.runtime.clock import Clock
+from producers.core import BadFrame, Effects, Source
+from schemas.codec import Codec
+from schemas.enums import TickKind
+from schemas.errors import ConfigurationError, ServiceUnavailable
+from schemas.instruments import Instruments, partition_for
+from schemas.records import DeadLetter, Metric, Tick
+from schemas.topics import topic_of
+
+__all__ = ["TickPublisher"]
+
+_PAYLOAD_LIMIT = 64 * 1024
+_QUEUE_FULL_WAIT_S = 0.005
+
+
+class TickPublisher:
+    """Writes what sources make to Kafka, and awaits its acknowledgement.
+
+    Args:
+        producer_config: Settings of confluent-kafka's producer (`infra.runtime.kafka.producer_config`).
+        tick, dead_letter, metric: Codecs of the three records that a producer writes.
+        instruments: Name the partitioning group of each market.
+        partitions: Partition count of `market.ticks`.
+        prefix: Topic prefix of the run; `market.ticks` itself has none.
+    """
+
+    def __init__(
+        self,
+        producer_config: Mapping[str, Any],
+        *,
+        tick: Codec,
+        dead_letter: Codec,
+        metric: Codec,
+        instruments: Instruments,
+        partitions: int,
+        clock: Clock,
+        prefix: str = "",
+    ) -> None:
+        self._bootstrap = str(producer_config["bootstrap.servers"])
+        self._producer = Producer(dict(producer_config))
+        self._codecs = {codec.record: codec for codec in (tick, dead_letter, metric)}
+        self._topics = {record: topic_of(record).full_name(prefix) for record in self._codecs}
+        self._instruments = instruments
+        self._partitions = partitions
+        self._clock = clock
+        self._failure: KafkaError | None = None
+        self._homes: dict[tuple[str, str], tuple[bytes, int]] = {}
+        self._counters: dict[str, Counter[str]] = {}
+        self.delivered = 0
+
+    def counters(self, source: Source) -> Mapping[str, int]:
+        """What was written for a source: ticks by kind, dead letters by reason."""
+        return self._counters.get(source.name, Counter())
+
+    async def check(self, timeout_s: float = 10.0) -> None:
+        """Check that Kafka answers and that `market.ticks` is as configured.
+
+        Raises:
+            ServiceUnavailable: no broker answers.
+            ConfigurationError: the topic is missing, or has another number of partitions.
+        """
+        name = self._topics[Tick]
+        try:
+            metadata = await asyncio.to_thread(self._producer.list_topics, name, timeout_s)
+        except KafkaException as error:
+            raise self._unavailable(error.args[0]) from error
+        found = len(metadata.topics[name].partitions)
+        if not found:
+            raise ConfigurationError(
+                "FLASHMM_KAFKA_BOOTSTRAP", f"{self._bootstrap} has no topic {name}", "Run `flashmm topics create`"
+            )
+        if found != self._partitions:
+            raise ConfigurationError(
+                "FLASHMM_KAFKA_PARTITIONS",
+                f"is {self._partitions}, but {name} has {found} partitions",
+                f"Set it to {found}; the count is fixed for life",
+            )
+
+    async def publish(self, effects: Effects, source: Source) -> None:
+        """Write a source's ticks, in order, and its bad frames; waits while the client's queue is full.
+
+        Raises:
+            ServiceUnavailable: an earlier record was not delivered; what follows must not be written past it.
+        """
+        counters = self._counters.setdefault(source.name, Counter())
+        for tick in effects.ticks:
+            value = self._codecs[Tick].encode(tick)
+            for key, partition in self._destinations(tick, source):
+                await self._produce(self._topics[Tick], key, value, partition)
+            counters[f"ticks_{tick.kind.lower()}"] += 1
+        for bad in effects.bad:
+            await self._write(self._dead_letter(bad, source), f"producer.{source.name}")
+            counters[f"bad_{bad.reason.lower()}"] += 1
+        self._poll()
+
+    async def report(self, source: Source, counters: Mapping[str, int]) -> None:
+        """Write a metrics record: the given counters and those of this publisher."""
+        component = f"producer.{source.name}"
+        await self._write(
+            Metric(
+                component=component,
+                instance=str(os.getpid()),
+                ts_metric=self._clock(),
+                counters={**self.counters(source), **counters},
+                gauges={"queued": float(len(self._producer))},
+            ),
+            component,
+        )
+        self._poll()
+
+    async def flush(self, timeout_s: float = 10.0) -> None:
+        """Wait until everything written is acknowledged.
+
+        Raises:
+            ServiceUnavailable: it was not, in time or at all.
+        """
+        left = await asyncio.to_thread(self._producer.flush, timeout_s)
+        self._raise_failure()
+        if left:
+            raise ServiceUnavailable(
+                "Kafka",
+                self._bootstrap,
+                f"{left} records were not acknowledged within {timeout_s:g} s",
+                fix="They may be missing; check the broker",
+            )
+
+    def _destinations(self, tick: Tick, source: Source) -> list[tuple[bytes, int]]:
+        if tick.kind not in (TickKind.HEARTBEAT, TickKind.BLOCK):
+            return [self._home(tick.venue, tick.symbol)]
+        key = source.name.encode()
+        return [(key, partition) for partition in sorted({self._home(*market)[1] for market in source.symbols})]
+
+    def _home(self, venue: str, symbol: str) -> tuple[bytes, int]:
+        home = self._homes.get((venue, symbol))
+        if home is None:
+            key = self._instruments.group(venue, symbol).encode()
+            home = self._homes[venue, symbol] = (key, partition_for(key, self._partitions))
+        return home
+
+    def _dead_letter(self, bad: BadFrame, source: Source) -> DeadLetter:
+        return DeadLetter(
+            component=f"producer.{source.name}",
+            reason=bad.reason,
+            detail=bad.detail,
+            source=source.name,
+            payload=bad.payload[:_PAYLOAD_LIMIT],
+            payload_size=len(bad.payload),
+            ts_seen=self._clock(),
+        )
+
+    async def _write(self, record: DeadLetter | Metric, key: str) -> None:
+        await self._produce(self._topics[type(record)], key.encode(), self._codecs[type(record)].encode(record))
+
+    async def _produce(self, topic: str, key: bytes, value: bytes, partition: int | None = None) -> None:
+        self._raise_failure()
+        # -1 is librdkafka's RD_KAFKA_PARTITION_UA: the configured partitioner, murmur2, chooses.
+        where = -1 if partition is None else partition
+        while True:
+            try:
+                self._producer.produce(topic, value, key, where, on_delivery=self._on_delivery)
+            except BufferError:
+                self._poll()
+                await asyncio.sleep(_QUEUE_FULL_WAIT_S)
+                self._raise_failure()
+            except KafkaException as error:
+                raise self._unavailable(error.args[0]) from error
+            else:
+                return
+
+    def _poll(self) -> None:
+        self._producer.poll(0)
+
+    def _on_delivery(self, error: KafkaError | None, _message: Message) -> None:
+        if error is None:
+            self.delivered += 1
+        elif self._failure is None:
+            self._failure = error
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._unavailable(self._failure)
+
+    def _unavailable(self, error: KafkaError) -> ServiceUnavailable:
+        return ServiceUnavailable("Kafka", self._bootstrap, error.str(), fix="Start it, or set FLASHMM_KAFKA_BOOTSTRAP")

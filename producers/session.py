@@ -1,0 +1,260 @@
+"""The I/O shell that every live WebSocket venue shares: connect, feed the source, carry out its effects.
+
+All that happens to a source goes through one bounded queue and one consumer, so that its ticks keep their order. A feed
+never stops reconnecting: when a connection is lost, refused or silent, the next address is tried after a back-off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import aiohttp
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+
+from infra.runtime.clock import Clock
+from infra.runtime.logging import get_logger
+from producers.backoff import Backoff
+from producers.core import Counted, Effects, Fetch, Source
+from schemas.enums import TickKind
+from schemas.errors import ConfigurationError
+
+__all__ = ["Session", "SessionConfig"]
+
+_log = get_logger(__name__)
+_OWN_KINDS = frozenset({TickKind.HEARTBEAT, TickKind.STATUS})
+"""Ticks that a source writes by itself: they do not show that the venue delivers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionConfig:
+    """How to reach a venue, and the bounds on it.
+
+    Attributes:
+        urls: WebSocket addresses, tried in turn.
+        rest_urls: REST addresses for `Fetch`, tried in turn; empty where the source makes none.
+        silence_ms: A socket from which nothing comes for so long, not even a pong, is dropped.
+        max_frame_bytes: Bound on a frame and on a REST answer.
+        tick_ms: How often the source is told the time.
+        inbox: Frames that may wait for the source; when full, the socket is not read.
+    """
+
+    urls: tuple[str, ...]
+    rest_urls: tuple[str, ...] = ()
+    silence_ms: int = 30_000
+    max_frame_bytes: int = 4 * 1024 * 1024
+    open_timeout_s: float = 10.0
+    fetch_timeout_s: float = 10.0
+    max_fetches: int = 4
+    tick_ms: int = 100
+    inbox: int = 1_024
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    data: str | bytes
+    now_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    tag: str
+    body: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Closed:
+    reason: str
+
+
+_Inbox: TypeAlias = "asyncio.Queue[_Frame | _Answer | _Closed]"
+
+
+class Session:
+    """Runs one source on live connections until it is cancelled.
+
+    Args:
+        publish: Writes the effects' ticks and bad frames, in order; what it raises ends the session.
+        backoff: The waits between connections.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        config: SessionConfig,
+        *,
+        publish: Callable[[Effects, Source], Awaitable[None]],
+        clock: Clock,
+        backoff: Backoff,
+    ) -> None:
+        if not config.urls:
+            raise ConfigurationError(source.name, "has no WebSocket address", "Give one with --url")
+        self._source = source
+        self._config = config
+        self._publish = publish
+        self._clock = clock
+        self._backoff = backoff
+        self._counters: Counter[str] = Counter()
+        self._fetch_slots = asyncio.Semaphore(config.max_fetches)
+        self._fetches: set[asyncio.Task[None]] = set()
+        self._fetch_count = 0
+        self._heard_us = 0
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """Connections, frames and failures, with the source's own counts."""
+        own = self._source.counters if isinstance(self._source, Counted) else {}
+        return {**self._counters, **own}
+
+    async def run(self) -> None:
+        """Connect, serve and reconnect for ever; on cancellation the source is closed and its last ticks written.
+
+        Raises:
+            ConfigurationError: an address is not a WebSocket address.
+        """
+        attempt = 0
+        timeout = aiohttp.ClientTimeout(total=self._config.fetch_timeout_s)
+        async with aiohttp.ClientSession(timeout=timeout) as http:
+            while True:
+                url = self._config.urls[attempt % len(self._config.urls)]
+                reason = await self._serve(url, http)
+                wait_s = self._backoff.next_s()
+                self._counters["reconnects"] += 1
+                _log.warning("feed lost", source=self._source.name, url=url, reason=reason, retry_s=round(wait_s, 3))
+                await asyncio.sleep(wait_s)
+                attempt += 1
+
+    async def _serve(self, url: str, http: aiohttp.ClientSession) -> str:
+        """Serve one connection; give the reason for which it ended."""
+        try:
+            socket = await connect(
+                url,
+                open_timeout=self._config.open_timeout_s,
+                close_timeout=1,
+                ping_interval=None,  # _ping watches for silence of any kind, pongs included
+                max_size=self._config.max_frame_bytes,
+                max_queue=16,
+            )
+        except InvalidURI as error:
+            problem = f"{url!r} is not a WebSocket address"
+            raise ConfigurationError(self._source.name, problem, "Write ws://host:port/path or wss://…") from error
+        except (OSError, TimeoutError, InvalidHandshake, EOFError) as error:
+            self._counters["connect_failures"] += 1
+            return f"cannot connect: {str(error) or type(error).__name__}"
+        self._counters["connections"] += 1
+        _log.info("feed connected", source=self._source.name, url=url)
+        inbox: _Inbox = asyncio.Queue(self._config.inbox)
+        self._heard_us = self._clock()
+        helpers = [asyncio.create_task(self._read(socket, inbox)), asyncio.create_task(self._ping(socket))]
+        try:
+            return await self._consume(socket, inbox, http)
+        finally:
+            for task in (*helpers, *self._fetches):
+                task.cancel()
+            await asyncio.gather(*helpers, *self._fetches, return_exceptions=True)
+            await self._write(self._source.close(self._clock()))
+            await socket.close()
+
+    async def _consume(self, socket: ClientConnection, inbox: _Inbox, http: aiohttp.ClientSession) -> str:
+        effects = self._source.open(self._clock())
+        tick_us = self._config.tick_ms * 1_000
+        next_tick_us = 0
+        while True:
+            await self._write(effects)
+            for text in effects.send:
+                try:
+                    await socket.send(text)
+                except ConnectionClosed as error:
+                    return f"closed while sending: {error}"
+            for fetch in effects.fetch:
+                task = asyncio.create_task(self._answer(fetch, inbox, http))
+                self._fetches.add(task)
+                task.add_done_callback(self._fetches.discard)
+            if effects.reconnect is not None:
+                return effects.reconnect
+            now_us = self._clock()
+            if now_us - self._heard_us > self._config.silence_ms * 1_000:
+                return f"silent for {(now_us - self._heard_us) / 1e6:.1f} s"
+            if not next_tick_us - tick_us <= now_us < next_tick_us:
+                next_tick_us = now_us + tick_us
+                effects = self._source.tick(now_us)
+                continue
+            try:
+                async with asyncio.timeout((next_tick_us - now_us) / 1e6):
+                    item = await inbox.get()
+            except TimeoutError:
+                effects = Effects()
+                continue
+            if isinstance(item, _Closed):
+                return item.reason
+            effects = self._take(item)
+
+    async def _write(self, effects: Effects) -> None:
+        """Write all of the effects even when cancelled half-way: a message applies whole or not at all."""
+        if not (effects.ticks or effects.bad):
+            return
+        writing = asyncio.ensure_future(self._publish(effects, self._source))
+        try:
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            await writing
+            raise
+
+    def _take(self, item: _Frame | _Answer) -> Effects:
+        if isinstance(item, _Answer):
+            return self._source.fetched(item.tag, item.body, self._clock())
+        self._counters["frames"] += 1
+        effects = self._source.receive(item.data, item.now_us)
+        if any(tick.kind not in _OWN_KINDS for tick in effects.ticks):
+            self._backoff.reset()
+        return effects
+
+    async def _read(self, socket: ClientConnection, inbox: _Inbox) -> None:
+        try:
+            async for data in socket:
+                self._heard_us = now_us = self._clock()
+                await inbox.put(_Frame(data, now_us))
+        except ConnectionClosed as error:
+            await inbox.put(_Closed(str(error)))
+        else:
+            await inbox.put(_Closed("closed by the venue"))
+
+    async def _ping(self, socket: ClientConnection) -> None:
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                await asyncio.sleep(self._config.silence_ms / 3_000)
+                await (await socket.ping())
+                self._heard_us = self._clock()
+
+    async def _answer(self, fetch: Fetch, inbox: _Inbox, http: aiohttp.ClientSession) -> None:
+        async with self._fetch_slots:
+            body = await self._get(fetch, http)
+        self._counters["fetches" if body is not None else "fetch_failures"] += 1
+        await inbox.put(_Answer(fetch.tag, body))
+
+    async def _get(self, fetch: Fetch, http: aiohttp.ClientSession) -> bytes | None:
+        if not self._config.rest_urls:
+            return None
+        base = self._config.rest_urls[self._fetch_count % len(self._config.rest_urls)]
+        self._fetch_count += 1
+        url = f"{base.rstrip('/')}/{fetch.path.lstrip('/')}"
+        try:
+            async with http.get(url) as response:
+                body = bytearray()
+                async for chunk in response.content.iter_chunked(65_536):
+                    body += chunk
+                    if len(body) > self._config.max_frame_bytes:
+                        _log.warning("answer too large", url=url, limit=self._config.max_frame_bytes)
+                        return None
+                if response.status != 200:
+                    _log.warning("request refused", url=url, status=response.status)
+                    return None
+                return bytes(body)
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            _log.warning("request failed", url=url, error=str(error) or type(error).__name__)
+            return None
