@@ -36,8 +36,7 @@ def names_of(field_name: str, field: FieldInfo) -> tuple[str, ...]:
     alias = field.validation_alias
     if not isinstance(alias, AliasChoices):
         return (f"{PREFIX}{field_name.upper()}",)
-    names = [str(choice).upper() for choice in alias.choices]
-    return tuple(name for name in names if name != field_name.upper() or not name.startswith(PREFIX))[:2]
+    return tuple(str(choice).upper() for choice in alias.choices)[:2]  # the third is the name in a TOML file
 
 
 def _origins(settings: Settings) -> Iterator[Origin]:

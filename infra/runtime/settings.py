@@ -187,13 +187,20 @@ def load_settings(**overrides: Any) -> Settings:
     try:
         return Settings(**overrides)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0]) if first["loc"] else "settings"
-        raise ConfigurationError(
-            name.upper() if name.startswith(PREFIX.lower()) else f"{PREFIX}{name.upper()}",
-            f"{first['msg'].lower()}, was {first['input']!r}",
-            "See `flashmm config show` for every setting",
-        ) from None
+        raise _explained(error) from None
+
+
+def _explained(error: ValidationError) -> ConfigurationError:
+    first = error.errors()[0]
+    name = str(first["loc"][0]) if first["loc"] else "settings"
+    field = Settings.model_fields.get(name.lower().removeprefix(PREFIX.lower()))
+    is_secret = field is None or field.annotation is SecretStr
+    was = "" if is_secret else f", was {first['input']!r}"
+    return ConfigurationError(
+        name.upper() if name.lower().startswith(PREFIX.lower()) else f"{PREFIX}{name.upper()}",
+        f"{first['msg'].lower()}{was}",
+        "See `flashmm config show` for every setting",
+    )
 
 
 def _refuse_unknown(environment: Mapping[str, str]) -> None:

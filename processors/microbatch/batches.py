@@ -106,7 +106,7 @@ class BatchingPartitionRecords(PartitionRecords):  # type: ignore[misc]  # aioka
                     self.next_fetch_offset = pending.next = record.offset + 1
                     yield pending
                     pending = self._new_batch()
-            self.next_fetch_offset = batch.next_offset
+            self.next_fetch_offset = max(self.next_fetch_offset, batch.next_offset)
         if pending.offsets:
             pending.next = self.next_fetch_offset
             yield pending

@@ -1,0 +1,78 @@
+"""Settings come from the right place, and wrong ones say what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from infra.runtime.settings import load_settings
+from schemas.errors import ConfigurationError
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import os
+
+    for name in list(os.environ):
+        if name.startswith("FLASHMM_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_environment_beats_dotenv_beats_file_beats_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The documented order of sources."""
+    (tmp_path / "live.toml").write_text('kafka_partitions = 8\nhot_ticks = 5\naccount = "file"\n')
+    (tmp_path / ".env").write_text("FLASHMM_HOT_TICKS=6\nFLASHMM_ACCOUNT=dotenv\nOTHER=1\n")
+    monkeypatch.setenv("FLASHMM_CONFIG", str(tmp_path / "live.toml"))
+    monkeypatch.setenv("FLASHMM_ACCOUNT", "environment")
+
+    settings = load_settings()
+
+    assert (settings.kafka_partitions, settings.hot_ticks, settings.account) == (8, 6, "environment")
+    assert settings.kafka_bootstrap == "127.0.0.1:9092"
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "value"),
+    [
+        ("SEI_WS_URL", "sei_ws_url", "ws://node/websocket"),
+        ("INFLUXDB_BUCKET", "influxdb_bucket", "b"),
+        ("TRADING_MAX_POSITION_USDC", "max_position_quote", "5"),
+        ("FLASHMM_SEI_WS_URL", "sei_ws_url", "ws://ours/websocket"),
+    ],
+)
+def test_the_names_of_the_field_are_accepted(
+    monkeypatch: pytest.MonkeyPatch, name: str, field: str, value: str
+) -> None:
+    """A user of similar programs finds their names working."""
+    monkeypatch.setenv(name, value)
+
+    assert getattr(load_settings(), field) == value
+
+
+def test_an_unknown_name_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A typing error must not be a silent default."""
+    monkeypatch.setenv("FLASHMM_KAFKA_BOOTSTRAPP", "x:1")
+
+    with pytest.raises(ConfigurationError, match="FLASHMM_KAFKA_BOOTSTRAPP: is not a setting"):
+        load_settings()
+
+
+def test_a_wrong_value_names_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error says which setting, what was wrong and where to look."""
+    monkeypatch.setenv("FLASHMM_KAFKA_PARTITIONS", "none")
+
+    with pytest.raises(ConfigurationError, match="FLASHMM_KAFKA_PARTITIONS.*'none'.*config show"):
+        load_settings()
+
+
+def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither in the repr of the settings."""
+    monkeypatch.setenv("REDIS_URL", "redis://:hunter2@localhost/0")
+    monkeypatch.setenv("INFLUXDB_TOKEN", "s3cret")
+
+    shown = repr(load_settings())
+
+    assert "hunter2" not in shown
+    assert "s3cret" not in shown

@@ -1,0 +1,161 @@
+"""The publisher keeps order, waits for each batch, and lets no failure pass."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+from aiokafka.errors import MessageSizeTooLargeError
+
+from processors.microbatch.publisher import Pending, Publisher
+from schemas.errors import ServiceUnavailable
+
+
+@dataclass
+class Metadata:
+    offset: int
+
+
+@dataclass
+class FakeBuilder:
+    records: list[tuple[bytes | None, bytes, int]] = field(default_factory=list)
+    closed: bool = False
+
+    def append(self, *, timestamp: int, key: bytes | None, value: bytes) -> object:
+        self.records.append((key, value, timestamp))
+        return object()
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@dataclass
+class FakeProducer:
+    """A broker that acknowledges when told to."""
+
+    sent: list[tuple[str, int, list[tuple[bytes | None, bytes, int]]]] = field(default_factory=list)
+    futures: list[asyncio.Future[Metadata]] = field(default_factory=list)
+    holds: bool = False
+    error: Exception | None = None
+
+    def create_batch(self) -> FakeBuilder:
+        return FakeBuilder()
+
+    async def send_batch(self, builder: FakeBuilder, topic: str, *, partition: int) -> asyncio.Future[Metadata]:
+        assert builder.closed
+        self.sent.append((topic, partition, builder.records))
+        future: asyncio.Future[Metadata] = asyncio.get_running_loop().create_future()
+        if self.error is not None:
+            future.set_exception(self.error)
+        elif not self.holds:
+            future.set_result(Metadata(100))
+        self.futures.append(future)
+        return future
+
+
+def make(
+    on_failure: Callable[[BaseException], None] = lambda _: None, **kwargs: int
+) -> tuple[Publisher, list[tuple[str, int]]]:
+    seen: list[tuple[str, int]] = []
+    publisher = Publisher(
+        clock=lambda: 5_000, on_failure=on_failure, on_latency=lambda name, us: seen.append((name, us)), **kwargs
+    )
+    return publisher, seen
+
+
+async def running(publisher: Publisher, producer: FakeProducer) -> asyncio.Task[None]:
+    task = asyncio.create_task(publisher.run(producer))
+    await asyncio.sleep(0)
+    return task
+
+
+async def stop(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_drain_returns_when_everything_added_before_it_is_acknowledged() -> None:
+    """Then the end offset and the latency of the acknowledged records are known."""
+    publisher, seen = make()
+    task = await running(publisher, FakeProducer())
+    publisher.add("t", 1, Pending(b"k", b"a", 1_000, "tick_to_bar"))
+    publisher.add("t", 1, Pending(b"k", b"b", 2_000))
+
+    await publisher.drain()
+
+    assert publisher.end_offset("t", 1) == 102
+    assert publisher.end_offset("t", 0) is None
+    assert seen == [("tick_to_bar", 4_000)]
+    await stop(task)
+
+
+async def test_order_within_a_partition_is_kept_while_a_batch_is_under_way() -> None:
+    """The second batch of a partition is not sent before the first is acknowledged."""
+    publisher, _ = make()
+    producer = FakeProducer(holds=True)
+    task = await running(publisher, producer)
+    publisher.add("t", 0, Pending(None, b"1", 0))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    publisher.add("t", 0, Pending(None, b"2", 0))
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+    assert [[value for _, value, _ in records] for _, _, records in producer.sent] == [[b"1"]]
+
+    producer.holds = False
+    producer.futures[0].set_result(Metadata(0))
+    await publisher.drain()
+    assert [[value for _, value, _ in records] for _, _, records in producer.sent] == [[b"1"], [b"2"]]
+    await stop(task)
+
+
+async def test_a_failed_batch_is_told_and_drain_never_returns() -> None:
+    """What was not acknowledged must never be counted as done."""
+    failures: list[BaseException] = []
+    publisher, _ = make(failures.append)
+    task = await running(publisher, FakeProducer(error=MessageSizeTooLargeError()))
+    publisher.add("t", 0, Pending(None, b"1", 0))
+
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(publisher.drain(), 0.05)
+
+    assert isinstance(failures[0], ServiceUnavailable)
+    with pytest.raises(ServiceUnavailable):
+        await task
+
+
+async def test_large_amounts_are_cut_below_the_broker_limit() -> None:
+    """Each batch stays below max.message.bytes, and nothing is lost or reordered."""
+    publisher, _ = make()
+    producer = FakeProducer()
+    task = await running(publisher, producer)
+    values = [bytes([i]) * 200_000 for i in range(12)]
+    for value in values:
+        publisher.add("t", 0, Pending(None, value, 0))
+
+    await publisher.drain()
+
+    assert [value for _, _, records in producer.sent for _, value, _ in records] == values
+    assert all(sum(len(value) for _, value, _ in records) <= 1_000_000 for _, _, records in producer.sent)
+    await stop(task)
+
+
+async def test_callers_wait_for_room() -> None:
+    """The number of pending records is bounded."""
+    publisher, _ = make(max_pending=2)
+    producer = FakeProducer(holds=True)
+    task = await running(publisher, producer)
+    publisher.add("t", 0, Pending(None, b"1", 0))
+    publisher.add("t", 0, Pending(None, b"2", 0))
+    waiting = asyncio.create_task(publisher.wait_for_room())
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+    assert not waiting.done()
+
+    producer.futures[0].set_result(Metadata(0))
+    await waiting
+    await stop(task)
