@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import uuid
-
 from typing import Self
 
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
