@@ -1,0 +1,137 @@
+"""Whatever happens, what is quoted is legal: it never takes, never crosses itself, and fits lots and limits."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from processors.kernel.inventory import Inventory
+from processors.kernel.quoting import Quoter, QuotingConfig
+from processors.kernel.steps import BookView, GridStep
+from schemas.enums import BookState, Mode, Verdict
+from schemas.instruments import Instrument, Instruments
+from schemas.numbers import NOTIONAL_SCALE
+from schemas.records import BookLevel, Prediction, QuoteDecision
+from tests.kernel_steps import GRID, MARKET, T0, Emitted, instrument, position
+
+LARGEST = (1 << 63) - 1
+
+prices = st.one_of(st.integers(1, 20), st.integers(10**6, 10**6 + 9), st.integers(1, 10**12), st.integers(1, LARGEST))
+sizes = st.integers(1, 10**15)
+config = st.builds(
+    QuotingConfig,
+    max_position_quote=st.integers(1, 10**6 * 10**NOTIONAL_SCALE),
+    quote_size_quote=st.integers(1, 10**5 * 10**NOTIONAL_SCALE),
+    gamma=st.floats(1e-6, 1e3),
+    kappa=st.floats(1e-6, 1e3),
+    horizon_s=st.floats(0.1, 1e5),
+    max_orders_per_s=st.integers(1, 12),
+    volatility_min_us=st.sampled_from([0, GRID]),
+)
+traded = st.builds(
+    instrument,
+    tick=st.sampled_from([1, 7, 100_000, 10_000_000]),
+    lot=st.sampled_from([1, 3, 10_000, 10**8]),
+    min_size=st.sampled_from([0, 1, 10**8]),
+    min_notional=st.sampled_from([0, 1, 10**NOTIONAL_SCALE]),
+)
+
+
+@st.composite
+def grids(draw: st.DrawFn) -> list[GridStep]:
+    """Points with any book: wild mids, crossed, one-sided, old, in any state, with any prediction."""
+    steps = []
+    index, base = 0, draw(prices)
+    for offset in range(draw(st.integers(1, 45))):
+        index += draw(st.sampled_from([1] * 12 + [3, 30]))
+        ts = T0 + index * GRID
+        bid = max(1, min(LARGEST, base + draw(st.integers(-3, 3)))) if draw(st.integers(0, 9)) else draw(prices)
+        ask = min(LARGEST, max(1, bid + draw(st.sampled_from([1, 1, 2, 10, 10**5, 0, -1]))))
+        bids = (BookLevel(price=bid, size=draw(sizes)),) if draw(st.integers(0, 19)) else ()
+        state = draw(st.sampled_from([BookState.LIVE] * 9 + [BookState.STALE]))
+        age = draw(st.sampled_from([0, 0, 0, 900_000, 1_100_000]))
+        view = BookView(MARKET, state, bids, (BookLevel(price=ask, size=draw(sizes)),), ts - age, None, None, 0, offset)
+        step = GridStep(ts, offset, ts, {MARKET: view})
+        if draw(st.booleans()):
+            step.predictions[MARKET] = _prediction(ts, draw(st.floats(-1e6, 1e6)))
+        steps.append(step)
+    return steps
+
+
+def _prediction(ts: int, return_bps: float) -> Prediction:
+    return Prediction(
+        venue=MARKET[0],
+        symbol=MARKET[1],
+        ts_grid=ts,
+        model_id="m",
+        model_hash="h",
+        fingerprint="f",
+        horizon_ms=1_000,
+        return_bps=return_bps,
+        cause_topic="market.ticks",
+        cause_partition=0,
+        cause_first_offset=0,
+        cause_offset=0,
+    )
+
+
+def holding(units: int) -> Inventory:
+    held = Inventory(Mode.PAPER, "demo")
+    held.apply_position(replace(position("0"), quantity=units))
+    return held
+
+
+def quoter(settings_: QuotingConfig, market: Instrument) -> Quoter:
+    return Quoter(settings_, Instruments([market]), "market.ticks", 0, 0)
+
+
+@settings(max_examples=150, deadline=None)
+@given(grids(), config, traded, st.integers(-(10**15), 10**15))
+def test_every_quote_is_legal(steps: list[GridStep], rules: QuotingConfig, market: Instrument, held: int) -> None:
+    """Post-only, on ticks and lots, above the minima, within the position limit, one decision a point."""
+    emitted = Emitted()
+    quoter(rules, market).run(steps, emitted, holding(held))
+
+    assert len(emitted.records) == len(steps)
+    for step, decision in zip(steps, emitted.records, strict=True):
+        assert isinstance(decision, QuoteDecision)
+        assert (decision.verdict is Verdict.QUOTE) == bool(decision.bids or decision.asks)
+        assert (decision.verdict is Verdict.QUOTE) or decision.reasons
+        if decision.verdict is Verdict.QUOTE:
+            _check(decision, step.books[MARKET], rules, market, held)
+
+
+def _check(decision: QuoteDecision, view: BookView, rules: QuotingConfig, market: Instrument, held: int) -> None:
+    assert decision.mid is not None
+    limit = rules.max_position_quote // decision.mid
+    for sign, side in ((1, decision.bids), (-1, decision.asks)):
+        for order in side:
+            assert 0 < order.price <= LARGEST
+            assert order.price % market.tick == 0
+            assert 0 < order.size <= LARGEST
+            assert order.size % market.lot == 0
+            assert order.size >= market.min_size
+            assert order.price * order.size >= market.min_notional
+            assert sign * held + order.size <= limit
+    assert all(bid.price < view.asks[0].price for bid in decision.bids)
+    assert all(ask.price > view.bids[0].price for ask in decision.asks)
+    assert all(bid.price < ask.price for bid in decision.bids for ask in decision.asks)
+
+
+@settings(max_examples=60, deadline=None)
+@given(grids(), config, st.data())
+def test_cut_and_restore_anywhere(steps: list[GridStep], rules: QuotingConfig, data: st.DataObject) -> None:
+    """A batch boundary, or a restart from a snapshot, changes no decision."""
+    end = data.draw(st.integers(0, len(steps)))
+    whole, cut = Emitted(), Emitted()
+    first, second = quoter(rules, instrument()), quoter(rules, instrument())
+
+    quoter(rules, instrument()).run(steps, whole, holding(0))
+    first.run(steps[:end], cut, holding(0))
+    second.restore(json.loads(json.dumps(first.state())))
+    second.run(steps[end:], cut, holding(0))
+
+    assert cut.records == whole.records
