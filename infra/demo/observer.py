@@ -1,0 +1,78 @@
+"""Read what the components report of themselves, and how far the log has come."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from confluent_kafka import Consumer, TopicPartition
+
+from infra.demo.summary import Totals
+from infra.runtime.kafka import consumer_config
+from infra.runtime.settings import Settings
+from schemas.codec import Codec
+from schemas.errors import CodecError
+from schemas.records import DeadLetter, Metric, Tick
+from schemas.topics import topic_of
+
+__all__ = ["Observer"]
+
+
+class Observer:
+    """A group-less reader of `ops.metrics` and of the ends of topics.
+
+    Args:
+        codec: Of `ops.metrics`.
+    """
+
+    def __init__(self, settings: Settings, codec: Codec) -> None:
+        self.totals = Totals()
+        self._settings = settings
+        self._codec = codec
+        self._consumer = Consumer(consumer_config(settings, "flashmm-observer-uncommitted"))
+        self._topic = topic_of(Metric).full_name(settings.topic_prefix)
+        self._consumer.assign([TopicPartition(self._topic, p, 0) for p in range(settings.kafka_partitions)])
+
+    def poll(self, timeout_s: float = 0.05) -> None:
+        """Take the metrics that have arrived."""
+        for message in self._consumer.consume(500, timeout_s):
+            if message.error() is None:
+                try:
+                    metric = self._codec.decode(message.value(), message.headers())
+                except CodecError:
+                    continue  # counted by nobody else: the observer only shows what it can read
+                assert isinstance(metric, Metric)
+                self.totals.add(metric)
+
+    def ends(self, record: type[Any]) -> dict[int, int]:
+        """Give the end offset of every partition of a record's topic."""
+        topic = topic_of(record).full_name(self._settings.topic_prefix)
+        partitions = range(self._settings.kafka_partitions)
+        return {p: self._consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=5)[1] for p in partitions}
+
+    def dead_letters(self) -> int:
+        """Count the records of `ops.dead-letters`."""
+        return sum(self.ends(DeadLetter).values())
+
+    def applied(self) -> Mapping[int, int]:
+        """Give the position that the worker reported for each partition."""
+        found: dict[int, int] = {}
+        for (component, instance), metric in self.totals.latest.items():
+            if component == "worker":
+                found[int(instance.rpartition("|")[2])] = metric.counters["position"]
+        return found
+
+    def wait_for_worker(self, timeout_s: float, *, is_alive: Callable[[], bool]) -> bool:
+        """Wait until the worker's report covers all ticks that are in the log at that time; False when it does not."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline and is_alive():
+            self.poll(0.2)
+            applied = self.applied()
+            if all(applied.get(partition, 0) >= end for partition, end in self.ends(Tick).items()):
+                return True
+        return False
+
+    def close(self) -> None:
+        """Let go of the broker."""
+        self._consumer.close()
