@@ -12,8 +12,10 @@ import pytest
 
 from infra.local import registry as development_registry
 from infra.local.apicurio import Apicurio
+from infra.local.influxd import Influxd
 from infra.local.jvm_kafka import JvmKafka, answers
 from infra.local.mock_kafka import MockCluster
+from infra.local.redis import RedisServer
 from schemas.errors import ConfigurationError
 from tests.services import missing
 
@@ -76,3 +78,33 @@ def registry_url(request: pytest.FixtureRequest) -> str:
     url = request.getfixturevalue(f"{request.param}_registry_url" if request.param == "development" else "apicurio_url")
     assert isinstance(url, str)
     return url
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Redis server of this session's own; tests use key prefixes or databases (…/1) of theirs."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    try:
+        server.start()
+    except ConfigurationError as error:
+        missing("Redis", str(error))
+    try:
+        server.wait_ready()
+        yield server.url
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def influx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influxd]:
+    """A real InfluxDB 2, set up: `url`, `org`, `bucket` and `token`; tests use measurements of their own."""
+    server = Influxd(tmp_path_factory.mktemp("influx"))
+    try:
+        server.start()
+    except ConfigurationError as error:
+        missing("InfluxDB 2", str(error))
+    try:
+        server.wait_ready()
+        yield server
+    finally:
+        server.stop()
