@@ -96,12 +96,13 @@ class DepthUpdate:
 
 @dataclass(frozen=True, slots=True)
 class DepthSnapshot:
-    """The REST answer: the book as of update `last_id`; `ts_event` is None on spot."""
+    """The REST answer: the book as of update `last_id`; `ts_event` and `symbol` are None on spot."""
 
     last_id: int
     bids: list[tuple[str, str]]
     asks: list[tuple[str, str]]
     ts_event: int | None
+    symbol: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +166,13 @@ def parse_snapshot(body: str | bytes) -> DepthSnapshot:
         raise _malformed("a depth snapshot must be an object")
     if "lastUpdateId" not in document and "code" in document:
         raise _malformed(f"no depth snapshot but error {_show(document['code'])}: {_show(document.get('msg'))}")
-    ts_event = _time(document, "T") if "T" in document else None
-    return DepthSnapshot(_whole(document, "lastUpdateId"), _pairs(document, "bids"), _pairs(document, "asks"), ts_event)
+    return DepthSnapshot(
+        _whole(document, "lastUpdateId"),
+        _pairs(document, "bids"),
+        _pairs(document, "asks"),
+        _time(document, "T") if "T" in document else None,
+        _text(document, "symbol").upper() if "symbol" in document else None,
+    )
 
 
 def book_levels(bids: list[tuple[str, str]], asks: list[tuple[str, str]]) -> tuple[Level, ...]:

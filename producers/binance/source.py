@@ -7,7 +7,7 @@ so a feed without a snapshot gives trades and tops and a book that is never LIVE
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from producers.binance.protocol import (
@@ -71,9 +71,6 @@ class BinanceSource:
         heartbeat_us: Longest time between two heartbeats.
         recorded: Whether what it reads is a recording; its ticks then say REPLAYED.
 
-    Attributes:
-        ignored: How many messages of each event were known and not used.
-
     Raises:
         ProtocolError: UNKNOWN_SYMBOL, where no instrument or quote asset explains a symbol.
     """
@@ -94,7 +91,7 @@ class BinanceSource:
         self._clock = HeartbeatClock(lateness_us, heartbeat_us)
         self._flags = Flag.REPLAYED if recorded else Flag.NONE
         self._unacknowledged: dict[int, int] = {}
-        self.ignored: Counter[str] = Counter()
+        self._ignored: Counter[str] = Counter()
 
     @property
     def name(self) -> str:
@@ -105,6 +102,11 @@ class BinanceSource:
     def symbols(self) -> Sequence[tuple[str, str]]:
         """The (venue, symbol) markets that it serves."""
         return [(VENUE, market.symbol) for market in self._markets.values()]
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """How many messages of each event were known and left out."""
+        return {f"ignored_{event}": count for event, count in self._ignored.items()}
 
     def open(self, now_us: int) -> Effects:
         """Start a session: subscribe to every market's streams; all books are synchronising."""
@@ -181,7 +183,7 @@ class BinanceSource:
             case DepthUpdate():
                 self._take_depth(message, now_us, effects)
             case Ignored(event):
-                self.ignored[event] += 1
+                self._ignored[event] += 1
             case Ack(request_id):
                 self._unacknowledged.pop(request_id or 0, None)
             case Refusal(_, detail):
@@ -194,8 +196,13 @@ class BinanceSource:
         market = self._market(trade.symbol)
         if trade.is_aggregate != (market.venue_symbol in self._aggregated):
             # The other of its two trade streams tells the same trades.
-            self.ignored["aggTrade" if trade.is_aggregate else "trade"] += 1
+            self._ignored["aggTrade" if trade.is_aggregate else "trade"] += 1
             return
+        flags = self._quality(trade.ts_event, now_us)
+        if trade.is_aggregate:
+            flags |= Flag.AGGREGATE
+        if market.last_trade_id is not None and trade.trade_id > market.last_trade_id + 1:
+            flags |= Flag.GAPPED
         part = TickFields(
             symbol=market.symbol,
             kind=TickKind.TRADE,
@@ -205,9 +212,7 @@ class BinanceSource:
             ts_event=trade.ts_event,
             sequence=trade.trade_id,
             trade_id=f"a{trade.trade_id}" if trade.is_aggregate else str(trade.trade_id),
-            flags=self._quality(trade.ts_event, now_us)
-            | (Flag.AGGREGATE if trade.is_aggregate else Flag.NONE)
-            | (Flag.GAPPED if _skips(market.last_trade_id, trade.trade_id) else Flag.NONE),
+            flags=int(flags),
         )
         market.last_trade_id = max(trade.trade_id, market.last_trade_id or 0)
         self._clock.observe(trade.ts_event, now_us)
@@ -225,7 +230,7 @@ class BinanceSource:
                 size=to_units(size, SIZE_SCALE),
                 ts_event=top.ts_event,
                 sequence=top.update_id,
-                flags=flags,
+                flags=int(flags),
             )
             for side, (price, size) in ((Side.BUY, top.bid), (Side.SELL, top.ask))
         ]
@@ -295,12 +300,8 @@ def _part(market: _Market, kind: TickKind, level: Level, change: Snapshot | Diff
         size=size,
         ts_event=change.ts_event,
         sequence=change.last_id,
-        flags=flags,
+        flags=int(flags),
     )
-
-
-def _skips(last_id: int | None, trade_id: int) -> bool:
-    return last_id is not None and trade_id > last_id + 1
 
 
 def _bad(error: ContractError, frame: str | bytes) -> BadFrame:
