@@ -27,6 +27,15 @@ from schemas.records import Market, Prediction, QuoteDecision, QuoteLevel
 __all__ = ["Quoter", "QuotingConfig"]
 
 _NO_ORDERS: Target = ((), ())
+_POSITIVE = (
+    "max_position_quote",
+    "quote_size_quote",
+    "gamma",
+    "kappa",
+    "horizon_s",
+    "volatility_min_us",
+    "max_orders_per_s",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +83,7 @@ class QuotingConfig:
                 f"must divide the grid's 5 Hz, was {self.frequency_hz}",
                 "Set it to 1 or 5",
             )
-        for name in ("max_position_quote", "quote_size_quote", "gamma", "kappa", "horizon_s", "max_orders_per_s"):
+        for name in _POSITIVE:
             if not (0 < getattr(self, name) < math.inf):
                 raise ConfigurationError(
                     f"quoting {name}", f"must be positive and finite, was {getattr(self, name)}", "Correct the setting"

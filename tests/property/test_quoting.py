@@ -19,25 +19,30 @@ from tests.kernel_steps import GRID, MARKET, T0, Emitted, instrument, position
 
 LARGEST = (1 << 63) - 1
 
-prices = st.one_of(st.integers(1, 20), st.integers(10**6, 10**6 + 9), st.integers(1, 10**12), st.integers(1, LARGEST))
+# Half of what is drawn is ordinary, so that much of it is quoted; half is wild.
+prices = st.one_of(st.just(400_000_000), st.just(3_200_000_000_000), st.integers(1, 10**12), st.integers(1, LARGEST))
 sizes = st.integers(1, 10**15)
 config = st.builds(
     QuotingConfig,
-    max_position_quote=st.integers(1, 10**6 * 10**NOTIONAL_SCALE),
-    quote_size_quote=st.integers(1, 10**5 * 10**NOTIONAL_SCALE),
-    gamma=st.floats(1e-6, 1e3),
-    kappa=st.floats(1e-6, 1e3),
-    horizon_s=st.floats(0.1, 1e5),
+    max_position_quote=st.sampled_from([1, 10, 2_000, 10**6]).map(lambda value: value * 10**NOTIONAL_SCALE),
+    quote_size_quote=st.one_of(st.just(100 * 10**NOTIONAL_SCALE), st.integers(1, 10**5 * 10**NOTIONAL_SCALE)),
+    gamma=st.one_of(st.just(0.1), st.floats(1e-6, 1e3)),
+    kappa=st.one_of(st.just(0.5), st.floats(1e-6, 1e3)),
+    horizon_s=st.one_of(st.just(10.0), st.floats(0.1, 1e5)),
     max_orders_per_s=st.integers(1, 12),
-    volatility_min_us=st.sampled_from([0, GRID]),
+    volatility_min_us=st.sampled_from([1, GRID]),
 )
-traded = st.builds(
-    instrument,
-    tick=st.sampled_from([1, 7, 100_000, 10_000_000]),
-    lot=st.sampled_from([1, 3, 10_000, 10**8]),
-    min_size=st.sampled_from([0, 1, 10**8]),
-    min_notional=st.sampled_from([0, 1, 10**NOTIONAL_SCALE]),
+traded = st.one_of(
+    st.builds(instrument),
+    st.builds(
+        instrument,
+        tick=st.sampled_from([1, 7, 100_000, 10_000_000]),
+        lot=st.sampled_from([1, 3, 10_000, 10**8]),
+        min_size=st.sampled_from([0, 1, 10**8]),
+        min_notional=st.sampled_from([0, 1, 10**NOTIONAL_SCALE]),
+    ),
 )
+positions = st.one_of(st.just(0), st.integers(-(10**12), 10**12), st.integers(-(10**15), 10**15))
 
 
 @st.composite
@@ -45,11 +50,15 @@ def grids(draw: st.DrawFn) -> list[GridStep]:
     """Points with any book: wild mids, crossed, one-sided, old, in any state, with any prediction."""
     steps = []
     index, base = 0, draw(prices)
-    for offset in range(draw(st.integers(1, 45))):
+    for offset in range(draw(st.integers(1, 40))):
         index += draw(st.sampled_from([1] * 12 + [3, 30]))
         ts = T0 + index * GRID
-        bid = max(1, min(LARGEST, base + draw(st.integers(-3, 3)))) if draw(st.integers(0, 9)) else draw(prices)
-        ask = min(LARGEST, max(1, bid + draw(st.sampled_from([1, 1, 2, 10, 10**5, 0, -1]))))
+        bid = (
+            max(1, min(LARGEST, base + draw(st.sampled_from([-(10**5), -3, 0, 0, 2, 10**5]))))
+            if draw(st.integers(0, 9))
+            else draw(prices)
+        )
+        ask = min(LARGEST, max(1, bid + draw(st.sampled_from([1, 2, 10, 10**5, 10**5, 10**6, 10**6, 0, -1]))))
         bids = (BookLevel(price=bid, size=draw(sizes)),) if draw(st.integers(0, 19)) else ()
         state = draw(st.sampled_from([BookState.LIVE] * 9 + [BookState.STALE]))
         age = draw(st.sampled_from([0, 0, 0, 900_000, 1_100_000]))
@@ -89,7 +98,7 @@ def quoter(settings_: QuotingConfig, market: Instrument) -> Quoter:
 
 
 @settings(max_examples=150, deadline=None)
-@given(grids(), config, traded, st.integers(-(10**15), 10**15))
+@given(grids(), config, traded, positions)
 def test_every_quote_is_legal(steps: list[GridStep], rules: QuotingConfig, market: Instrument, held: int) -> None:
     """Post-only, on ticks and lots, above the minima, within the position limit, one decision a point."""
     emitted = Emitted()
