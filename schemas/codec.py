@@ -3,8 +3,8 @@
 A value is the magic byte 0, a 4-byte big-endian schema id and the Avro body. The header form (magic 1 in the record
 header `__value_schema_id`, then a 16-byte schema GUID, the value being the bare body) is accepted when reading.
 
-Decimals stay integers in schema units: the schema is handed to fastavro with its logical types taken off, and the bytes
-of a decimal are the two's complement of the unscaled integer (Avro 1.12 specification, "Decimal").
+Records written with the newest committed schema are read by the strict decoder of `schemas.binary`. Those of another
+known schema are first resolved to it by fastavro (Avro 1.12 specification, "Schema resolution").
 """
 
 from __future__ import annotations
@@ -12,44 +12,56 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
-from enum import StrEnum
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import fastavro
 from fastavro.read import SchemaResolutionError
 from fastavro.schema import SchemaParseException
 
 from schemas import enums, records
+from schemas.binary import compile_reader, compile_writer
 from schemas.errors import CodecError
 from schemas.reasons import DeadLetterReason
 from schemas.records import Record
-from schemas.topics import topic_of
+from schemas.resolution import read_problems
+from schemas.topics import TOPICS, topic_of
 
 __all__ = [
     "AVRO_ROOT",
     "HEADER_SIZE",
     "SCHEMA_ID_HEADER",
     "Codec",
+    "SchemaId",
+    "committed_subjects",
     "committed_versions",
-    "decimal_bytes",
     "load_schema",
     "schema_text",
     "split_header",
 ]
 
 AVRO_ROOT = Path(__file__).with_name("avro")
-HEADER_SIZE = 5
-SCHEMA_ID_HEADER = "__value_schema_id"
+HEADER_SIZE: Final = 5
+SCHEMA_ID_HEADER: Final = "__value_schema_id"
 
 Json = Any
 """A parsed Avro schema: JSON as `json.loads` gives it."""
+SchemaId = int | bytes
+"""What names a writer's schema: a registry's id, or the 16 bytes of a GUID."""
+
+_CLASSES: Mapping[str, type] = {
+    name: value for module in (enums, records) for name, value in vars(module).items() if isinstance(value, type)
+}
+
+
+def committed_subjects() -> list[str]:
+    """List the subjects that have committed schemas, in the catalogue's order."""
+    return [topic.subject for topic in TOPICS.values() if topic.subject is not None]
 
 
 def committed_versions(subject: str) -> list[int]:
-    """List the released versions of a subject, oldest first; empty for an unknown subject."""
+    """List the committed versions of a subject, oldest first; empty for an unknown subject."""
     return sorted(int(path.stem[1:]) for path in (AVRO_ROOT / subject).glob("v*.avsc"))
 
 
@@ -64,14 +76,15 @@ def load_schema(subject: str, version: int | None = None) -> Json:
     return json.loads(schema_text(subject, version or committed_versions(subject)[-1]))
 
 
-def split_header(value: bytes | None, headers: Sequence[tuple[str, bytes]] | None = None) -> tuple[int | bytes, bytes]:
+def split_header(value: bytes | None, headers: Sequence[tuple[str, bytes]] | None = None) -> tuple[SchemaId, bytes]:
     """Split a Kafka value into its schema's id (or GUID, for the header form) and the Avro body.
 
     Raises:
         CodecError: NOT_FRAMED when neither form is there.
     """
     for name, content in headers or ():
-        if name == SCHEMA_ID_HEADER and len(content) == 17 and content[0] == 1:
+        # A header's value may be null, whatever its type says.
+        if name == SCHEMA_ID_HEADER and content and len(content) == 17 and content[0] == 1:
             return content[1:], value or b""
     if value is None or len(value) < HEADER_SIZE or value[0] != 0:
         raise CodecError(DeadLetterReason.NOT_FRAMED, "no Confluent header (magic byte 0 and a 4-byte schema id)")
@@ -87,45 +100,50 @@ class Codec:
         writers: Schemas of further ids that may be read, as JSON, by id or GUID.
     """
 
-    def __init__(self, record: type[Record], schema_id: int, writers: Mapping[int | bytes, Json] | None = None) -> None:
+    def __init__(self, record: type[Record], schema_id: int, writers: Mapping[SchemaId, Json] | None = None) -> None:
         self.record = record
         self.subject = cast(str, topic_of(record).subject)
         self.schema_id = schema_id
-        schema = load_schema(self.subject)
+        self.schema = load_schema(self.subject)
         self._header = b"\x00" + schema_id.to_bytes(4, "big")
-        self._names = [field.name for field in fields(record)]
-        self._reader = _parse(schema)
-        self._writers: dict[int | bytes, Any] = {schema_id: self._reader}
+        self._read = compile_reader(self.schema, _CLASSES)
+        self._write = compile_writer(self.schema, _CLASSES)
+        self._resolved = _parse(self.schema)
+        self._decoders: dict[SchemaId, Callable[[bytes], Record]] = {schema_id: self._decode_body}
         for key, writer in (writers or {}).items():
-            self._writers.setdefault(key, _parse(writer))
-        self._to_avro = [_to_avro(f["type"]) for f in schema["fields"]]
-        self._from_avro = {f["name"]: _from_avro(f["type"]) for f in schema["fields"]}
+            if key != schema_id:
+                self.add_writer(key, writer)
 
-    def add_writer(self, schema_id: int | bytes, schema: Json) -> None:
+    def add_writer(self, schema_id: SchemaId, schema: Json) -> None:
         """Learn a writer's schema, so that its records can be read.
 
-        Raises:
-            CodecError: UNKNOWN_SCHEMA, where it is not an Avro schema.
+        Records of a schema that this subject's cannot read stay refused, as UNKNOWN_SCHEMA, saying why.
         """
-        try:
-            self._writers[schema_id] = _parse(schema)
-        except (SchemaParseException, ValueError, TypeError, KeyError) as error:
-            raise CodecError(DeadLetterReason.UNKNOWN_SCHEMA, f"{self.subject}: not an Avro schema: {error}") from error
+        self._decoders[schema_id] = self._decoder(_shown(schema_id), schema)
 
-    def add_committed(self, schema_id: int, version: int) -> None:
+    def add_committed(self, schema_id: SchemaId, version: int) -> None:
         """Learn the id of a committed version."""
         self.add_writer(schema_id, load_schema(self.subject, version))
 
-    def knows(self, schema_id: int | bytes) -> bool:
-        """Tell whether records of this schema id can be read."""
-        return schema_id in self._writers
+    def knows(self, schema_id: SchemaId) -> bool:
+        """Tell whether this schema id was learned, be it as one to refuse."""
+        return schema_id in self._decoders
+
+    def is_newest(self, schema_id: SchemaId) -> bool:
+        """Tell whether this id names the newest committed schema, whose records need no resolution."""
+        return self._decoders.get(schema_id) == self._decode_body
 
     def encode(self, record: Record) -> bytes:
-        """Encode a record with its Confluent header."""
-        out = io.BytesIO()
-        out.write(self._header)
-        fastavro.schemaless_writer(out, self._reader, self._datum(record))
-        return out.getvalue()
+        """Encode a record with its Confluent header.
+
+        Raises:
+            CodecError: DOES_NOT_FIT for a decimal beyond its precision, MALFORMED for any other value that the schema
+                cannot hold.
+        """
+        try:
+            return self._header + self._write(record)
+        except CodecError as error:
+            raise CodecError(error.reason, f"{self.subject}: {error.detail}") from error
 
     def decode(self, value: bytes | None, headers: Sequence[tuple[str, bytes]] | None = None) -> Record:
         """Decode a Kafka value.
@@ -134,41 +152,64 @@ class Codec:
             CodecError: not framed, an unknown schema id, truncated, too long or otherwise not the record.
         """
         schema_id, body = split_header(value, headers)
-        writer = self._writers.get(schema_id)
-        if writer is None:
-            shown = schema_id if isinstance(schema_id, int) else schema_id.hex()
-            raise CodecError(DeadLetterReason.UNKNOWN_SCHEMA, f"schema id {shown} is not known for {self.subject}")
+        decode = self._decoders.get(schema_id)
+        if decode is None:
+            detail = f"schema id {_shown(schema_id)} is not known for {self.subject}"
+            raise CodecError(DeadLetterReason.UNKNOWN_SCHEMA, detail)
+        try:
+            return decode(body)
+        except CodecError as error:
+            raise CodecError(error.reason, f"{self.subject}: {error.detail}") from error.__cause__
+
+    def _decoder(self, shown: str, schema: Json) -> Callable[[bytes], Record]:
+        if _bare(schema) == _bare(self.schema):
+            return self._decode_body
+        if problems := read_problems(self.schema, schema):
+            return partial(_refuse, f"schema id {shown}: {'; '.join(problems)}")
+        try:
+            return partial(self._decode_resolved, _parse(schema))
+        except _HOSTILE as error:
+            return partial(_refuse, f"schema id {shown}: {error}")
+
+    def _decode_body(self, body: bytes) -> Record:
+        record, end = self._read(body, 0)
+        if end != len(body):
+            raise CodecError(DeadLetterReason.TRUNCATED, f"{len(body) - end} bytes left over")
+        return cast(Record, record)
+
+    def _decode_resolved(self, writer: Any, body: bytes) -> Record:
         stream = io.BytesIO(body)
         try:
-            datum = cast(dict[str, Any], fastavro.schemaless_reader(stream, writer, self._reader))
+            datum = fastavro.schemaless_reader(stream, writer, self._resolved)
+            newest = io.BytesIO()
+            if stream.tell() == len(body):
+                fastavro.schemaless_writer(newest, self._resolved, datum)
         except EOFError as error:
-            raise CodecError(DeadLetterReason.TRUNCATED, f"{self.subject}: the body ends early") from error
-        except _DECODE_ERRORS as error:
-            raise CodecError(DeadLetterReason.MALFORMED, f"{self.subject}: {error}") from error
+            raise CodecError(DeadLetterReason.TRUNCATED, "the body ends early") from error
+        except _HOSTILE as error:
+            raise CodecError(DeadLetterReason.MALFORMED, f"{type(error).__name__}: {error}") from error
         if stream.tell() != len(body):
-            raise CodecError(DeadLetterReason.TRUNCATED, f"{self.subject}: {len(body) - stream.tell()} bytes left over")
-        try:
-            return self.record(**{name: convert(datum[name]) for name, convert in self._from_avro.items()})
-        except (ValueError, OverflowError) as error:
-            raise CodecError(DeadLetterReason.MALFORMED, f"{self.subject}: {error}") from error
-
-    def _datum(self, record: Record) -> dict[str, Any]:
-        return {name: convert(getattr(record, name)) for name, convert in zip(self._names, self._to_avro, strict=True)}
+            raise CodecError(DeadLetterReason.TRUNCATED, f"{len(body) - stream.tell()} bytes left over")
+        return self._decode_body(newest.getvalue())
 
 
-# What fastavro's C reader raises on hostile bytes, found by fuzzing it.
-_DECODE_ERRORS = (
-    ValueError,
-    IndexError,
-    KeyError,
-    TypeError,
-    OverflowError,
+# What fastavro raises on hostile bytes and odd schemas, found by fuzzing it.
+_HOSTILE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
     MemoryError,
+    RecursionError,
+    TypeError,
+    ValueError,
     SchemaParseException,
     SchemaResolutionError,
-    StopIteration,
-    AssertionError,
 )
+
+
+def _shown(schema_id: SchemaId) -> str:
+    return str(schema_id) if isinstance(schema_id, int) else schema_id.hex()
 
 
 def _parse(schema: Json) -> Any:
@@ -176,10 +217,11 @@ def _parse(schema: Json) -> Any:
 
 
 def _without_logical_types(schema: Json) -> Json:
+    """Take the logical types off, so that fastavro neither rounds a decimal nor bounds a time."""
     if isinstance(schema, list):
         return [_without_logical_types(branch) for branch in schema]
     if isinstance(schema, dict):
-        if schema.get("logicalType") in ("decimal", "timestamp-micros"):
+        if "logicalType" in schema and schema["type"] in ("bytes", "long", "int", "string"):
             return schema["type"]
         return {
             key: _without_logical_types(value) if key in ("type", "items", "values", "fields") else value
@@ -188,63 +230,14 @@ def _without_logical_types(schema: Json) -> Json:
     return schema
 
 
-def decimal_bytes(units: int) -> bytes:
-    """Encode an unscaled integer as the shortest big-endian two's complement."""
-    return units.to_bytes((units.bit_length() >> 3) + 1, "big", signed=True)
-
-
-def _identity(value: Any) -> Any:
-    return value
-
-
-def _is_decimal(schema: Json) -> bool:
-    return isinstance(schema, dict) and schema.get("logicalType") == "decimal"
-
-
-def _to_avro(schema: Json) -> Callable[[Any], Any]:
+def _bare(schema: Json) -> Json:
+    """Take off what does not change the bytes or how they are read: documentation and defaults of fields."""
     if isinstance(schema, list):
-        inner = _to_avro(schema[1])
-        return _identity if inner is _identity else lambda value: None if value is None else inner(value)
-    if _is_decimal(schema):
-        return decimal_bytes
-    if isinstance(schema, dict) and schema["type"] == "array":
-        items = schema["items"]
-        if (isinstance(items, str) and items[0].isupper()) or isinstance(items, dict):
-            return lambda levels: [{"price": decimal_bytes(x.price), "size": decimal_bytes(x.size)} for x in levels]
-        return list
-    if isinstance(schema, dict) and schema["type"] == "map":
-        return dict
-    if isinstance(schema, dict) and schema["type"] == "enum":
-        return str
-    return _identity
+        return [_bare(branch) for branch in schema]
+    if isinstance(schema, dict):
+        return {key: _bare(value) for key, value in schema.items() if key not in ("doc", "default")}
+    return schema
 
 
-def _from_avro(schema: Json) -> Callable[[Any], Any]:
-    if isinstance(schema, list):
-        inner = _from_avro(schema[1])
-        return _identity if inner is _identity else lambda value: None if value is None else inner(value)
-    if _is_decimal(schema):
-        bound = 128 if schema["precision"] > 19 else 64
-        return lambda raw: _from_decimal_bytes(raw, bound)
-    if isinstance(schema, dict) and schema["type"] == "array":
-        items = schema["items"]
-        if isinstance(items, dict):
-            level = getattr(records, items["name"])
-        elif items[0].isupper():
-            level = getattr(records, items)
-        else:
-            return tuple
-        return lambda levels: tuple(
-            level(price=_from_decimal_bytes(x["price"], 64), size=_from_decimal_bytes(x["size"], 64)) for x in levels
-        )
-    if isinstance(schema, dict) and schema["type"] == "enum":
-        symbols: type[StrEnum] = getattr(enums, schema["name"])
-        return symbols
-    return _identity
-
-
-def _from_decimal_bytes(raw: bytes, bits: int) -> int:
-    units = int.from_bytes(raw, "big", signed=True)
-    if not -(1 << (bits - 1)) <= units < 1 << (bits - 1):
-        raise OverflowError(f"a decimal of {len(raw)} bytes does not fit {bits} bits")
-    return units
+def _refuse(detail: str, _body: bytes) -> Record:
+    raise CodecError(DeadLetterReason.UNKNOWN_SCHEMA, detail)

@@ -7,6 +7,7 @@ is converted without rounding or refused; what is derived is rounded half-even.
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal, InvalidOperation
 
 from schemas.errors import DoesNotFit
@@ -29,8 +30,9 @@ NOTIONAL_SCALE = PRICE_SCALE + SIZE_SCALE
 AMOUNT_SCALE = 18
 INT64_MAX = (1 << 63) - 1
 
-# A longer text cannot fit 64 bits at any scale used here; refusing it early bounds the work.
+# A longer text cannot fit 128 bits at any scale used here; refusing it early bounds the work.
 _MAX_TEXT = 64
+_PLAIN = re.compile(r"(-?)([0-9]+)(?:\.([0-9]*))?")
 
 
 def to_units(value: str | int | Decimal, scale: int, *, bits: int = 64) -> int:
@@ -39,34 +41,62 @@ def to_units(value: str | int | Decimal, scale: int, *, bits: int = 64) -> int:
     Raises:
         DoesNotFit: not a finite decimal number, more decimals than the scale, or more than `bits` bits.
     """
-    if isinstance(value, str):
+    if isinstance(value, int):
+        units = value * _power(scale)
+    elif isinstance(value, str):
         if len(value) > _MAX_TEXT:
             raise DoesNotFit(value, scale)
-        try:
-            value = Decimal(value)
-        except InvalidOperation:
-            raise DoesNotFit(value, scale) from None
-    if isinstance(value, int):
-        units = value * 10**scale
+        plain = _PLAIN.fullmatch(value)
+        units = _from_plain(plain, scale) if plain else _from_decimal(_parsed(value, scale), scale)
     else:
-        if not value.is_finite():
-            raise DoesNotFit(str(value), scale)
-        sign, digits, exponent = value.as_tuple()
-        assert isinstance(exponent, int)
-        if exponent + scale > 40 or len(digits) > 60:
-            raise DoesNotFit(str(value), scale)
-        magnitude = int("".join(map(str, digits)))
-        shift = exponent + scale
-        if shift >= 0:
-            magnitude *= 10**shift
-        else:
-            magnitude, rest = divmod(magnitude, 10**-shift)
-            if rest:
-                raise DoesNotFit(str(value), scale)
-        units = -magnitude if sign else magnitude
+        units = _from_decimal(value, scale)
     if not -(1 << (bits - 1)) <= units < 1 << (bits - 1):
         raise DoesNotFit(str(value), scale)
     return units
+
+
+def _from_plain(plain: re.Match[str], scale: int) -> int:
+    sign, whole, fraction = plain.groups("")
+    if len(fraction) > scale:
+        if fraction[scale:].strip("0"):
+            raise DoesNotFit(plain.string, scale)
+        fraction = fraction[:scale]
+    return int(f"{sign}{whole}{fraction:0<{scale}}")
+
+
+def _parsed(text: str, scale: int) -> Decimal:
+    # Decimal takes more than numbers are written with: 1_000, spaces, digits of other scripts.
+    if not text.isascii() or "_" in text or text != text.strip():
+        raise DoesNotFit(text, scale)
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise DoesNotFit(text, scale) from None
+
+
+def _from_decimal(value: Decimal, scale: int) -> int:
+    if not value.is_finite():
+        raise DoesNotFit(str(value), scale)
+    sign, digits, exponent = value.as_tuple()
+    assert isinstance(exponent, int)
+    magnitude = int("".join(map(str, digits)))
+    if not magnitude:
+        return 0
+    shift = exponent + scale
+    # The bound keeps 1e-999999999 from being worked out.
+    if len(digits) > _MAX_TEXT or abs(shift) > _MAX_TEXT:
+        raise DoesNotFit(str(value), scale)
+    if shift >= 0:
+        magnitude *= _power(shift)
+    else:
+        magnitude, rest = divmod(magnitude, _power(-shift))
+        if rest:
+            raise DoesNotFit(str(value), scale)
+    return -magnitude if sign else magnitude
+
+
+def _power(exponent: int) -> int:
+    return int(10**exponent)
 
 
 def from_units(units: int, scale: int) -> Decimal:
