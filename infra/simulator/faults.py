@@ -26,7 +26,7 @@ class Dialect(StrEnum):
 
 @unique
 class FaultKind(StrEnum):
-    """What goes wrong. Each kind but GAP acts on the subscriptions there are that the fault selects, not on later ones."""
+    """What goes wrong. Each kind but GAP acts on the subscriptions of the moment that the fault selects."""
 
     DROP = "drop"
     """The sockets are cut without a closing handshake."""

@@ -117,7 +117,7 @@ class Hub:
             subscription.queue.append((next(self._order), frame))
 
     def next_frame(self, client: ClientId, now_us: int) -> str | None:
-        """Take the next frame to send to a client: answers first, then its subscriptions' in the order of publishing."""
+        """Take the next frame to send to a client: answers first, then its subscriptions' as they were published."""
         state = self._clients.get(client)
         if state is None:
             return None

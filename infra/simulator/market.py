@@ -21,7 +21,7 @@ __all__ = ["BOOK_DEPTH", "MAX_RATE", "STEP_US", "Market", "MarketEvent"]
 
 STEP_US = 10_000
 BOOK_DEPTH = 15
-MAX_RATE = 1_000.0
+MAX_RATE = 200.0
 
 MarketEvent: TypeAlias = BookChanged | Traded | Block
 
@@ -41,7 +41,7 @@ class Market:
     `rate` multiplies the arrivals of orders and swaps; prices move per second of simulated time whatever the rate.
 
     Raises:
-        ConfigurationError: the rate is not above 0 and at most 1,000.
+        ConfigurationError: the rate is not above 0 and at most 200.
     """
 
     def __init__(self, seed: int, *, start_us: int, rate: float = 1.0) -> None:
