@@ -140,6 +140,12 @@ async def snapshots() -> None:
     await engine.snapshot_due(settings.snapshot_interval_ms * 1_000)
 
 
+@app.timer(interval=3.0)  # type: ignore[untyped-decorator]
+async def ownership() -> None:
+    """Renew the lease on the output topics."""
+    engine.announce()
+
+
 @app.timer(interval=1.0)  # type: ignore[untyped-decorator]
 async def metrics() -> None:
     """Publish counters and latencies, and let time pass in silent partitions."""

@@ -32,7 +32,7 @@ class Manifest:
         inputs: Next offset of every other input, by topic.
         epoch: Epoch of the decisions made by the worker that wrote it.
         number: Rises by one with each snapshot of the partition, whoever writes it.
-        decisions_offset: End of the partition of `trading.quotes` when it was taken; later decisions are re-run silently.
+        decisions_offset: End of the partition of `trading.quotes` when it was taken; later ones are re-run silently.
         chunks: Number of chunks; size and sha256 of the compressed state together.
     """
 

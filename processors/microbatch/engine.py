@@ -22,6 +22,7 @@ from processors.kernel.pipeline import KERNEL_VERSION, PartitionPipeline, Pipeli
 from processors.kernel.snapshot import Snapshot, latest, pack
 from processors.kernel.steps import Input
 from processors.microbatch.batches import FetchedBatch
+from processors.microbatch.ownership import announcements, refuse_other_owner
 from processors.microbatch.publisher import Pending, Publisher
 from processors.microbatch.readers import group_less_reader, read_to_end
 from processors.microbatch.task import Batch, PartitionTask
@@ -126,7 +127,7 @@ class MicroBatchEngine:
             async with asyncio.TaskGroup() as group:
                 for one in work:
                     group.create_task(one)
-        except* Exception as errors:
+        except* Exception as errors:  # noqa: BLE001  the outermost guard: whatever it is, nothing may follow
             self.fail(errors)
 
     async def restore(self, partitions: Sequence[int], generation: int) -> Mapping[int, int]:
@@ -188,6 +189,25 @@ class MicroBatchEngine:
         self.publisher.add(topic, partition, Pending(self._key(record), value, ts_trigger, name))
 
     # State
+
+    async def claim(self) -> None:
+        """Make sure that no other set of stages publishes to the topics of this one.
+
+        Raises:
+            ConfigurationError: one does.
+        """
+        topic = TOPICS[_SNAPSHOTS].full_name(self.prefix)
+        async with group_less_reader(self.bootstrap, [(topic, 0)]) as reader:
+            records, _ = await read_to_end(reader, topic, 0, None)
+        pairs = ((record.key or b"", record.value or b"") for record in records)
+        refuse_other_owner(pairs, self.config.stages, self.stage_set, self.clock())
+        self.announce()
+
+    def announce(self) -> None:
+        """Renew the lease on the topics that this worker publishes to."""
+        now = self.clock()
+        for key, value in announcements(self.config.stages, self.stage_set, now):
+            self.publisher.add(TOPICS[_SNAPSHOTS].full_name(self.prefix), 0, Pending(key, value, now))
 
     async def snapshot(self, task: PartitionTask) -> None:
         """Write a snapshot of a partition once its outputs are acknowledged, then let its offset be committed."""
