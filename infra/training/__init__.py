@@ -1,0 +1,1 @@
+"""The trainer: from simulated markets, through the platform's own stages, to a model file with its honest scores."""
