@@ -34,6 +34,7 @@ class Influxd:
         directory: Where it keeps its data, its token and its log file; what is there already is served again.
         org: Organisation to set up.
         bucket: Bucket to set up; it keeps points for ever.
+        token: Token that may do everything; a random one where empty.
         port: Port to listen on; a free one where None.
         is_bound: Whether it ends with this process.
     """
@@ -44,12 +45,13 @@ class Influxd:
         *,
         org: str = "flashmm",
         bucket: str = "metrics",
+        token: str = "",
         port: int | None = None,
         is_bound: bool = True,
     ) -> None:
         self.org = org
         self.bucket = bucket
-        self.token = ""
+        self.token = token
         self.description = ""
         self._directory = directory.absolute()
         self._wanted_port = port
@@ -113,7 +115,7 @@ class Influxd:
         if kept.exists():
             self.token = kept.read_text(encoding="utf-8")
             return
-        self.token = secrets.token_urlsafe(32)
+        self.token = self.token or secrets.token_urlsafe(32)
         self._set_up()
         kept.touch(mode=0o600)
         kept.write_text(self.token, encoding="utf-8")

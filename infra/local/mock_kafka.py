@@ -9,6 +9,8 @@ topics are created through this handle alone. Other topics come into being with 
 from __future__ import annotations
 
 import argparse
+import asyncio
+import contextlib
 import ctypes
 import json
 import signal
@@ -22,6 +24,8 @@ from typing import Self
 
 import confluent_kafka
 
+from infra.local.ports import LOOPBACK, choose_port
+from infra.local.relay import relay
 from schemas.errors import ConfigurationError, ServiceUnavailable
 
 __all__ = ["DESCRIPTION", "MockCluster", "main"]
@@ -154,16 +158,29 @@ def main() -> None:
     """Host a mock cluster until SIGTERM or SIGINT, after one line of JSON with its bootstrap servers."""
     parser = argparse.ArgumentParser(prog="python -m infra.local.mock_kafka", description=DESCRIPTION)
     parser.add_argument("--topics", default="", metavar="NAME:PARTITIONS,…", help="topics to create")
+    parser.add_argument("--port", type=int, help="port on 127.0.0.1; the library chooses where it is not given")
     arguments = parser.parse_args()
-    ends = {signal.SIGTERM, signal.SIGINT}
-    signal.pthread_sigmask(signal.SIG_BLOCK, ends)
     with MockCluster() as cluster:
         for entry in filter(None, arguments.topics.split(",")):
             name, _, partitions = entry.rpartition(":")
             cluster.create_topic(name, int(partitions))
-        sys.stdout.write(json.dumps({"bootstrap": cluster.bootstrap, "kafka": DESCRIPTION}) + "\n")
+        asyncio.run(_host(cluster, arguments.port))
+
+
+async def _host(cluster: MockCluster, port: int | None) -> None:
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    async with contextlib.AsyncExitStack() as stack:
+        bootstrap = cluster.bootstrap
+        if port is not None:
+            server = await relay(choose_port("kafka", port), int(bootstrap.rpartition(":")[2]))
+            stack.callback(server.close)
+            cluster.advertise(port)
+            bootstrap = f"{LOOPBACK}:{port}"
+        sys.stdout.write(json.dumps({"bootstrap": bootstrap, "kafka": DESCRIPTION}) + "\n")
         sys.stdout.flush()
-        signal.sigwait(ends)
+        await ended.wait()
 
 
 if __name__ == "__main__":

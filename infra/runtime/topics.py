@@ -1,0 +1,60 @@
+"""Create the topics of the catalogue on a broker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from schemas.errors import ConfigurationError, ServiceUnavailable
+from schemas.topics import TOPICS
+
+__all__ = ["create_topics"]
+
+_TIMEOUT_S = 30.0
+
+
+def create_topics(bootstrap: str, *, partitions: int, prefixes: Sequence[str] = ("",)) -> list[str]:
+    """Create the topics that do not exist yet, under each prefix, and give their names.
+
+    All have the same number of partitions: the stages of a worker read and write partitions of the same number.
+
+    Raises:
+        ConfigurationError: a topic exists with another number of partitions.
+        ServiceUnavailable: the broker does not answer, or cannot create topics (librdkafka's mock cannot).
+    """
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    try:
+        existing = admin.list_topics(timeout=_TIMEOUT_S).topics
+        wanted = {topic.full_name(prefix): topic for prefix in prefixes for topic in TOPICS.values()}
+        for name in wanted.keys() & existing.keys():
+            _check_partitions(name, len(existing[name].partitions), partitions)
+        missing = [name for name in wanted if name not in existing]
+        if not missing:
+            return []
+        requests = [NewTopic(name, partitions, -1, config=wanted[name].broker_config()) for name in missing]
+        for future in admin.create_topics(requests, request_timeout=_TIMEOUT_S).values():
+            _wait(future)
+    except KafkaException as error:
+        raise ServiceUnavailable(
+            "Kafka", bootstrap, str(error.args[0].str()), fix="Check FLASHMM_KAFKA_BOOTSTRAP"
+        ) from error
+    return missing
+
+
+def _check_partitions(name: str, found: int, wanted: int) -> None:
+    if found != wanted:
+        raise ConfigurationError(
+            "FLASHMM_KAFKA_PARTITIONS",
+            f"topic {name} has {found} partitions, not {wanted}, and the number is fixed for life",
+            "Set it to what the topics have, or use another cluster or topic prefix",
+        )
+
+
+def _wait(future) -> None:  # type: ignore[no-untyped-def]
+    try:
+        future.result(_TIMEOUT_S)
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # somebody else created it meanwhile
+            raise
