@@ -1,8 +1,8 @@
 """One set of stages publishes to an output topic: a lease in `state.snapshots`, under `owner|<topic>`.
 
-Two groups with different stage sets would both publish what their sets have in common, twice. A worker announces its set
-for every topic that it publishes to and renews the lease; one that finds another set's living lease refuses to start.
-Workers of the same set share it.
+Two groups with different stage sets would both publish what their sets have in common, twice. A worker announces its
+set for every topic that it publishes to and renews the lease; one that finds another set's living lease refuses to
+start. Workers of the same set share it.
 """
 
 from __future__ import annotations
@@ -49,5 +49,5 @@ def refuse_other_owner(
             raise ConfigurationError(
                 "FLASHMM_STAGES",
                 f"{topic} is published by workers of the stages {lease['stage_set']}",
-                f"Run the same stages, stop those workers and wait {LEASE_US // 1_000_000} s, or set FLASHMM_TOPIC_PREFIX",
+                "Run the same stages, stop those workers and wait 10 s, or set FLASHMM_TOPIC_PREFIX",
             )
