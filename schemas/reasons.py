@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum, unique
 
-__all__ = ["DeadLetterReason", "DenyReason", "RejectReason"]
+__all__ = ["DeadLetterReason", "DenyReason", "OrderReason", "RejectReason"]
 
 
 @unique
@@ -95,3 +95,27 @@ class DenyReason(StrEnum):
     """The computed bid and ask would cross each other or the book after rounding."""
     BELOW_MINIMUM = "BELOW_MINIMUM"
     """The order would be smaller than the instrument's minimum size or notional."""
+
+
+@unique
+class OrderReason(StrEnum):
+    """Why an order was rejected or cancelled."""
+
+    TARGET_CHANGED = "TARGET_CHANGED"
+    """The newest decision does not ask for it any more."""
+    TARGETS_SILENT = "TARGETS_SILENT"
+    """No decision came for longer than the limit."""
+    EXECUTOR_STOPPED = "EXECUTOR_STOPPED"
+    """The executor ends, or hands the market to another one."""
+    EXECUTOR_RESTARTED = "EXECUTOR_RESTARTED"
+    """Found open after a crash; a paper venue's orders end with its process."""
+    POST_ONLY_WOULD_CROSS = "POST_ONLY_WOULD_CROSS"
+    """It would have taken when it arrived."""
+    BOOK_NOT_LIVE = "BOOK_NOT_LIVE"
+    """The paper venue does not know the book, so neither a crossing nor the queue ahead."""
+    OFF_TICK = "OFF_TICK"
+    """The price is not a positive multiple of the tick."""
+    OFF_LOT = "OFF_LOT"
+    """The size is not a positive multiple of the lot."""
+    BELOW_MINIMUM = "BELOW_MINIMUM"
+    """Smaller than the instrument's minimum size or notional."""
