@@ -1,0 +1,154 @@
+"""One run of the demonstration: start everything, watch it, stop it in order, count what it did."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from infra.demo.feed import Feed
+from infra.demo.observer import Observer
+from infra.demo.platform import Platform, Source
+from infra.demo.view import ViewModel
+from infra.local.process import Child
+from infra.local.stack import LocalStack
+from infra.runtime.settings import Settings
+from schemas.errors import ServiceUnavailable
+from schemas.records import Metric
+from schemas.registry import Registry
+
+__all__ = ["DemoRun"]
+
+_MOCK = "librdkafka's mock cluster, a stand-in for Kafka: 5 MiB a partition, no compaction"
+
+
+class DemoRun:
+    """The stack and the platform's processes, as one context.
+
+    Args:
+        stack: Not started yet.
+        settings_of: Gives the settings that the stack's environment makes.
+        say: Told of each step, for progress.
+    """
+
+    def __init__(
+        self,
+        stack: LocalStack,
+        source: Source,
+        *,
+        settings_of: Callable[[Mapping[str, str]], Settings],
+        logs: Path,
+        say: Callable[[str], None],
+    ) -> None:
+        self._stack = stack
+        self._source = source
+        self._settings_of = settings_of
+        self._logs = logs
+        self._say = say
+        self._exit = ExitStack()
+
+    def __enter__(self) -> Self:
+        with self._exit:
+            self._say("starting Kafka, registry, Redis and InfluxDB")
+            self._exit.enter_context(self._stack)
+            environment = self._stack.environment()
+            self.settings = self._settings_of(environment)
+            self.platform = Platform(self._source, environment, self._logs)
+            self._exit.callback(self.platform.stop)
+            with Registry(self.settings.registry_url) as registry:
+                codec = registry.codec(Metric)
+            self._observer = Observer(self.settings, codec)
+            self._exit.callback(self._observer.close)
+            self._feed = Feed(
+                self.settings.redis_url.get_secret_value(),
+                f"{self.settings.executor_mode}:{self.settings.account}",
+                ("sim-sei-clob", "SEI/USDC") if self._source.capture is None else None,
+            )
+            self._exit.callback(self._feed.close)
+            self._say("starting worker, sinks and producers")
+            self.platform.start()
+            self.started = time.monotonic()
+            self._exit = self._exit.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._exit.close()
+
+    @property
+    def children(self) -> list[Child]:
+        """All processes: the stack's, then the platform's."""
+        return [*self._stack.children.values(), *self.platform.children]
+
+    def ran(self) -> dict[str, str]:
+        """Say what really ran."""
+        return {**self._stack.describe(), "executor": str(self.settings.executor_mode)}
+
+    def banner(self) -> list[tuple[str, str]]:
+        """Say what is real, what is simulated and what stands in, as (word, detail)."""
+        origin = self._source.origin
+        rows = [(origin.kind, f"market data: {origin.detail}")]
+        for service, description in self._stack.describe().items():
+            is_stand_in = description == "mock" or "stand-in" in description or "development" in description
+            detail = f"{service}: {_MOCK if description == 'mock' else description}"
+            rows.append(("STAND-IN" if is_stand_in else "REAL", detail))
+        return [*rows, ("PAPER", f"orders: {self.settings.executor_mode} mode, no venue is traded on")]
+
+    def model(self) -> ViewModel:
+        """Read one frame of the live view."""
+        return self._feed.model(time.monotonic() - self.started, self.banner(), self.children)
+
+    def watch(self) -> None:
+        """Take new metrics, measure memory, and make sure that everything runs.
+
+        Raises:
+            ServiceUnavailable: a process ended; the message names its log.
+        """
+        self._observer.poll()
+        self._stack.check()
+        self.platform.check()
+        for child in self.children:
+            child.sample_rss()
+
+    def wait_until_working(self, timeout_s: float) -> dict[str, str]:
+        """Wait until every component has reported work of its own; gives what each did.
+
+        Raises:
+            ServiceUnavailable: a process ended, or a component did nothing in time.
+        """
+        deadline = time.monotonic() + timeout_s
+        checks = {
+            "worker": ("worker", "ticks.accepted"),
+            "redis sink": ("sink.redis", "writes"),
+            "influx sink": ("sink.influx", "points"),
+            "executor": ("sink.executor", "records"),
+        }
+        while True:
+            self.watch()
+            counts = {name: self._observer.totals.counter(*where) for name, where in checks.items()}
+            if all(counts.values()):
+                return {name: f"{count} {checks[name][1]}" for name, count in counts.items()}
+            if time.monotonic() > deadline:
+                idle = ", ".join(name for name, count in counts.items() if not count)
+                raise ServiceUnavailable(
+                    idle, "this machine", f"did nothing in {timeout_s:g} s", fix=f"See {self._logs}"
+                )
+            time.sleep(0.1)
+
+    def finish(self) -> dict[str, Any]:
+        """Stop what feeds the log, let the worker and the sinks come to its end, stop them, and give the summary."""
+        self._say("stopping the producers")
+        self.platform.stop_feeds()
+        self._say("waiting for the worker to reach the end of the log")
+        worker = self.platform.services[0]
+        self._observer.wait_for_worker(10, is_alive=lambda: worker.is_alive)
+        self._say("stopping the sinks")
+        self.platform.stop_sinks()
+        self._observer.wait_for_worker(5, is_alive=lambda: worker.is_alive)
+        rss = {child.name: child.rss_peak_bytes / 2**20 for child in self.children}
+        dead_letters = self._observer.dead_letters()
+        return self._observer.totals.document(dead_letters=dead_letters, rss_mb=rss, ran=self.ran())
