@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import tarfile
 import tempfile
-import urllib.error
-import urllib.request
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from infra.local.java import cache_dir, fetch_once, find_java, run_maven
 from infra.local.ports import LOOPBACK, choose_port, free_port
 from infra.local.process import Child
+from infra.local.service import Service, answers
 
 __all__ = ["APICURIO_VERSION", "Apicurio", "apicurio_files"]
 
@@ -39,7 +36,7 @@ def apicurio_files() -> Path:
     return fetch_once(cache_dir() / f"apicurio-{APICURIO_VERSION}", fetch)
 
 
-class Apicurio:
+class Apicurio(Service):
     """One registry; what is registered is gone when it ends.
 
     Args:
@@ -54,37 +51,14 @@ class Apicurio:
         self._directory = directory.absolute()
         self._wanted_port = port
         self._is_bound = is_bound
-        self._child: Child | None = None
         self.url = ""
 
-    def __enter__(self) -> Self:
-        self.start()
-        self.wait_ready()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    @property
-    def child(self) -> Child:
-        """The registry's process."""
-        assert self._child is not None, "the registry was not started"
-        return self._child
-
-    def start(self) -> None:
-        """Start it without waiting for it.
-
-        Raises:
-            ConfigurationError: Java or Maven is missing, or the port is in use.
-            ServiceUnavailable: it could not be fetched.
-        """
+    def _prepare(self) -> Child:
         java = find_java(_MINIMUM_JAVA)
         files = apicurio_files()
         port = choose_port("registry", self._wanted_port)
         self.url = f"http://{LOOPBACK}:{port}/apis/ccompat/v7"
-        self._child = Child(
+        return Child(
             "Apicurio Registry",
             [
                 java,
@@ -105,25 +79,7 @@ class Apicurio:
             log=self._directory / "apicurio.log",
             is_bound=self._is_bound,
         )
-        self._child.start()
 
-    def wait_ready(self, *, timeout_s: float = 90.0) -> None:
-        """Wait until it lists its subjects.
-
-        Raises:
-            ServiceUnavailable: it ended, or does not answer in time.
-        """
-        self.child.wait_ready(lambda: _answers(f"{self.url}/subjects"), timeout_s=timeout_s)
-
-    def stop(self) -> None:
-        """Stop it."""
-        if self._child is not None:
-            self._child.stop()
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310  our own http address
-            return bool(response.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
+    def wait_ready(self, *, timeout_s: float = 60.0) -> None:
+        """Wait until it lists its subjects."""
+        self.child.wait_ready(lambda: answers(f"{self.url}/subjects"), timeout_s=timeout_s)

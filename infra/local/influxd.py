@@ -9,11 +9,11 @@ import shutil
 import urllib.error
 import urllib.request
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from infra.local.ports import LOOPBACK, choose_port
 from infra.local.process import Child
+from infra.local.service import Service
 from schemas.errors import ConfigurationError, ServiceUnavailable
 
 __all__ = ["Influxd", "find_influxd"]
@@ -27,7 +27,7 @@ def find_influxd() -> str | None:
     return shutil.which("influxd") or shutil.which("influxd", path=str(cache / "flashmm-services"))
 
 
-class Influxd:
+class Influxd(Service):
     """One server with one organisation, one bucket and one token.
 
     Args:
@@ -52,40 +52,17 @@ class Influxd:
         self.org = org
         self.bucket = bucket
         self.token = token
-        self.description = ""
         self._directory = directory.absolute()
         self._wanted_port = port
         self._is_bound = is_bound
-        self._child: Child | None = None
         self._port = 0
-
-    def __enter__(self) -> Self:
-        self.start()
-        self.wait_ready()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     @property
     def url(self) -> str:
         """Its address."""
         return f"http://{LOOPBACK}:{self._port}"
 
-    @property
-    def child(self) -> Child:
-        """The server's process."""
-        assert self._child is not None, "InfluxDB was not started"
-        return self._child
-
-    def start(self) -> None:
-        """Start it without waiting for it.
-
-        Raises:
-            ConfigurationError: there is no `influxd` here, or the port is in use.
-        """
+    def _prepare(self) -> Child:
         program = find_influxd()
         if program is None:
             raise ConfigurationError("influxd", "is not on PATH", "Install InfluxDB 2, or use the stand-in")
@@ -99,15 +76,10 @@ class Influxd:
             "http-bind-address": f"{LOOPBACK}:{self._port}",
         }
         command = [program, "--reporting-disabled", *(f"--{name}={value}" for name, value in options.items())]
-        self._child = Child("InfluxDB", command, log=self._directory / "influxd.log", is_bound=self._is_bound)
-        self._child.start()
+        return Child("InfluxDB", command, log=self._directory / "influxd.log", is_bound=self._is_bound)
 
-    def wait_ready(self, *, timeout_s: float = 30.0) -> None:
-        """Wait until it answers, and set it up the first time.
-
-        Raises:
-            ServiceUnavailable: it ended, does not answer in time, or was set up by somebody else.
-        """
+    def wait_ready(self, *, timeout_s: float = 60.0) -> None:
+        """Wait until it answers, and set it up the first time."""
         self.child.wait_ready(lambda: self._get("/health") is not None, timeout_s=timeout_s)
         health = self._get("/health") or {}
         self.description = f"InfluxDB {health.get('version', '2')}"
@@ -119,11 +91,6 @@ class Influxd:
         self._set_up()
         kept.touch(mode=0o600)
         kept.write_text(self.token, encoding="utf-8")
-
-    def stop(self) -> None:
-        """Stop it; its data stay."""
-        if self._child is not None:
-            self._child.stop()
 
     def _set_up(self) -> None:
         body = {

@@ -7,14 +7,13 @@ import subprocess
 import uuid
 from pathlib import Path
 from string import Template
-from types import TracebackType
-from typing import Self
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from infra.local.java import cache_dir, fetch_once, find_java, run_maven
 from infra.local.ports import LOOPBACK, choose_port, free_port
 from infra.local.process import Child
+from infra.local.service import Service
 from schemas.errors import ServiceUnavailable
 
 __all__ = ["KAFKA_VERSION", "JvmKafka", "answers", "kafka_jars"]
@@ -43,7 +42,7 @@ def kafka_jars() -> Path:
     return fetch_once(cache_dir() / f"kafka-{KAFKA_VERSION}", fetch)
 
 
-class JvmKafka:
+class JvmKafka(Service):
     """One broker, with its log and data in a directory.
 
     Args:
@@ -71,39 +70,16 @@ class JvmKafka:
         self._proxied_port = proxied_port
         self._heap_mb = heap_mb
         self._is_bound = is_bound
-        self._child: Child | None = None
         self.bootstrap = ""
         self.proxy_upstream = ""
 
-    def __enter__(self) -> Self:
-        self.start()
-        self.wait_ready()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    @property
-    def child(self) -> Child:
-        """The broker's process."""
-        assert self._child is not None, "the broker was not started"
-        return self._child
-
-    def start(self) -> None:
-        """Start the broker without waiting for it; a second start after `stop` or a kill keeps port and records.
-
-        Raises:
-            ConfigurationError: Java or Maven is missing, or the port is in use.
-            ServiceUnavailable: the jars could not be fetched, or the storage not formatted.
-        """
+    def _prepare(self) -> Child:
         java = find_java(_MINIMUM_JAVA)
         classpath = f"{kafka_jars()}/*"
         self._directory.mkdir(parents=True, exist_ok=True)
         properties = self._write_properties()
         self._format(java, classpath, properties)
-        self._child = Child(
+        return Child(
             "Apache Kafka",
             [
                 java,
@@ -120,21 +96,10 @@ class JvmKafka:
             log=self._directory / "kafka.log",
             is_bound=self._is_bound,
         )
-        self._child.start()
 
     def wait_ready(self, *, timeout_s: float = 60.0) -> None:
-        """Wait until the broker answers for its topics and for a consumer group.
-
-        Raises:
-            ServiceUnavailable: it ended, or does not answer in time.
-        """
+        """Wait until the broker answers for its topics and for a consumer group."""
         self.child.wait_ready(lambda: answers(self.bootstrap), timeout_s=timeout_s)
-
-    def stop(self) -> None:
-        """Stop the broker; its records stay."""
-        if self._child is not None:
-            # Nothing waits for a broker that hands over leadership to nobody.
-            self._child.stop(grace_s=10.0)
 
     def _write_properties(self) -> Path:
         if not self.bootstrap:

