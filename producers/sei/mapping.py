@@ -180,12 +180,12 @@ class EventMapping:
             document = tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise _wrong(path, f"cannot be read: {error}") from error
-        assets = {asset.name: asset for asset in _tables(path, document, "asset", _asset)}
+        assets = {asset.denom: asset for asset in _tables(path, document, "asset", _asset)}
 
         def pool(path: Path, table: Mapping[str, Any]) -> Pool:
             for key in ("base", "quote"):
                 if table.get(key) not in assets:
-                    raise _wrong(path, f"pool: {key} = {table.get(key)!r} is not the name of an [[asset]]")
+                    raise _wrong(path, f"pool: {key} = {table.get(key)!r} is not the denom of an [[asset]]")
             return Pool(_text(path, "pool", table, "contract"), assets[table["base"]], assets[table["quote"]])
 
         return cls(_tables(path, document, "pool", pool), _tables(path, document, "event", _rule))
