@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from producers.core import BadFrame, Effects
 from producers.numbering import HeartbeatClock, TickFactory, TickFields
@@ -24,7 +23,7 @@ from producers.sei.clob_frames import (
     parse_sequence,
     parse_trade,
 )
-from producers.sei.jsonrpc import Ack, FrameId, RpcError, parse_frame
+from producers.sei.jsonrpc import Ack, RpcError, parse_frame
 from producers.sei.subscriptions import MAX_PER_CLIENT, Judgement, Subscription, Subscriptions
 from producers.wire import frame_bytes, parse_json
 from schemas.enums import Flag, Side, TickKind
@@ -119,22 +118,18 @@ class SeiClobSource:
         effects = Effects()
         try:
             document = parse_json(frame)
-            if isinstance(document, dict) and isinstance(document.get("type"), str):
-                events, frame_id = [document], None
-            elif isinstance(document, dict) and isinstance(document.get("events"), list):
-                events, frame_id = events_of(document), None
-            else:
-                parsed = parse_frame(document)
-                if isinstance(parsed, Ack | RpcError):
-                    self._answer(parsed, now_us, effects)
-                    return effects
-                events, frame_id = events_of(document), parsed.id
+            is_bare = isinstance(document, dict) and ("type" in document or "events" in document)
+            parsed = None if is_bare else parse_frame(document)
+            if isinstance(parsed, Ack | RpcError):
+                self._answer(parsed, now_us, effects)
+                return effects
+            events = events_of(document)
         except ContractError as error:
             effects.bad.append(BadFrame(error.reason, str(error), frame_bytes(frame)))
             return effects
         for item in events:
             try:
-                self._event(item, frame_id, now_us, effects)
+                self._event(item, now_us, effects)
             except ContractError as error:
                 effects.bad.append(BadFrame(error.reason, str(error), frame_bytes(frame)))
         return effects
@@ -173,12 +168,13 @@ class SeiClobSource:
         effects.send += judgement.send
         effects.reconnect = effects.reconnect or judgement.reconnect
         self._counters["subscriptions_lost"] += len(judgement.lost)
-        for subscription in judgement.lost:
-            self._status(subscription.market, Flag.GAPPED, now_us, effects)
-        for subscription in judgement.stale:
-            self._status(subscription.market, Flag.STALE, now_us, effects)
+        for flag, subscriptions in ((Flag.GAPPED, judgement.lost), (Flag.STALE, judgement.stale)):
+            for subscription in subscriptions:
+                self._status(subscription.market, flag, now_us, effects)
+                # The book that is sent on subscribing is good again, though it may be the one that we had.
+                self._markets[subscription.market].sequence = None
 
-    def _event(self, item: object, frame_id: FrameId, now_us: int, effects: Effects) -> None:
+    def _event(self, item: object, now_us: int, effects: Effects) -> None:
         event = parse_event(item)
         if event.type not in (_BOOK, _TRADE):
             raise ProtocolError(DeadLetterReason.UNKNOWN_MESSAGE, f"event of type {event.type!r}")
@@ -187,14 +183,10 @@ class SeiClobSource:
         if market is None:
             self._counters["events_of_other_markets"] += 1
             return
-        # A bare event has no id; its type and market name the subscription as well.
-        subscription = self._subscriptions.find(frame_id) or (market.book if event.type == _BOOK else market.trades)
         if event.type == _TRADE:
             self._trade(market, parse_trade(event), now_us, effects)
         else:
             self._book(market, event, now_us, effects)
-        if self._subscriptions.heard(subscription, now_us) and subscription is market.trades:
-            self._status(symbol, Flag.NONE, now_us, effects)
 
     def _trade(self, market: _Market, trade: TradePrint, now_us: int, effects: Effects) -> None:
         fields = TickFields(
@@ -208,6 +200,7 @@ class SeiClobSource:
         )
         effects.ticks += self._factory.message(now_us, [fields])
         self._heartbeat.observe(trade.ts_event, now_us)
+        self._subscriptions.heard(market.trades, now_us)
 
     def _book(self, market: _Market, event: ClobEvent, now_us: int, effects: Effects) -> None:
         try:
@@ -225,6 +218,7 @@ class SeiClobSource:
         market.sequence, market.ts_book = book.sequence, book.ts_event
         effects.ticks += self._factory.message(now_us, _book_fields(market.symbol, book))
         self._heartbeat.observe(book.ts_event, now_us)
+        self._subscriptions.heard(market.book, now_us)
 
     def _spoil(self, market: _Market, event: ClobEvent, now_us: int, effects: Effects) -> None:
         """Say that a book was bad; where its sequence can be read, the next one is not another gap."""

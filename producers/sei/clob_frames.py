@@ -167,10 +167,11 @@ def _attributes(value: object) -> Mapping[str, Any]:
     if isinstance(value, dict):
         return value
     attributes: dict[str, Any] = {}
-    for entry in value if isinstance(value, list) else [None]:
-        key = entry.get("key") if isinstance(entry, dict) else None
-        if not isinstance(key, str):
+    entries = value if isinstance(value, list) else [None]
+    for entry in entries:
+        if not isinstance(entry, dict) or not isinstance(entry.get("key"), str):
             raise ProtocolError(DeadLetterReason.MALFORMED, "attributes must be {key, value} pairs or an object")
+        key = entry["key"]
         if key in attributes:
             raise ProtocolError(DeadLetterReason.MALFORMED, f"attribute {key[:64]!r} is repeated")
         attributes[key] = entry.get("value")
