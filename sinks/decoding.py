@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from confluent_kafka import Message
+
 from infra.runtime.clock import Clock
 from infra.runtime.settings import Settings
 from schemas.codec import Codec, Json, split_header
@@ -14,7 +16,7 @@ from schemas.records import Record
 from schemas.registry import Registry
 from schemas.topics import TOPICS
 
-__all__ = ["Decoder", "Delivery", "Headers", "TopicPartition"]
+__all__ = ["Decoder", "Delivery", "Headers", "TopicPartition", "delivery_of"]
 
 TopicPartition = tuple[str, int]
 Headers = Sequence[tuple[str, bytes]]
@@ -37,6 +39,15 @@ class Delivery:
     def topic_partition(self) -> TopicPartition:
         """The partition that it came from."""
         return (self.topic, self.partition)
+
+
+def delivery_of(message: Message) -> Delivery:
+    """Take what a record needs out of a message."""
+    topic, partition, offset = message.topic(), message.partition(), message.offset()
+    assert topic is not None
+    assert partition is not None
+    assert offset is not None
+    return Delivery(topic, partition, offset, message.value(), message.headers())
 
 
 class Decoder:

@@ -16,10 +16,10 @@ from schemas.errors import TerminalError, TransientError
 from schemas.records import DeadLetter, Metric
 from schemas.topics import TOPICS
 from sinks.connector import Connector, Flushed, Limits, SinkLoop
-from sinks.decoding import Decoder, Delivery
+from sinks.decoding import Decoder, delivery_of
 from sinks.ops import RecordProducer, check_broker, outgoing_dead_letter, outgoing_metric
 
-__all__ = ["SinkRunner", "delivery_of", "instance_name"]
+__all__ = ["SinkRunner", "instance_name"]
 
 log = get_logger(__name__)
 
@@ -183,15 +183,6 @@ class SinkRunner:
 def instance_name() -> str:
     """Name this process among others of its component."""
     return f"{socket.gethostname()}-{os.getpid()}"
-
-
-def delivery_of(message: Message) -> Delivery:
-    """Take what a record needs out of a message."""
-    topic, partition, offset = message.topic(), message.partition(), message.offset()
-    assert topic is not None
-    assert partition is not None
-    assert offset is not None
-    return Delivery(topic, partition, offset, message.value(), message.headers())
 
 
 def _is_record(message: Message) -> bool:

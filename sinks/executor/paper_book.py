@@ -1,0 +1,71 @@
+"""The displayed book as `market.ticks` tells it: what a paper order finds when it arrives. Pure."""
+
+from __future__ import annotations
+
+from schemas.enums import Side, TickKind
+from schemas.records import Tick
+
+__all__ = ["DisplayedBook"]
+
+
+class DisplayedBook:
+    """Sizes by price of one market.
+
+    Live from the end of a snapshot until a STATUS, or until a message is broken off: then it is not known what is
+    missing, and the next snapshot makes it live again.
+    """
+
+    def __init__(self) -> None:
+        self._sides: dict[Side, dict[int, int]] = {Side.BUY: {}, Side.SELL: {}}
+        self._is_known = False
+        self._is_open = False
+        self._has_cleared = False
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it is whole: known, and not in the middle of a message."""
+        return self._is_known and not self._is_open
+
+    @property
+    def is_torn(self) -> bool:
+        """Whether it stands in the middle of a message."""
+        return self._is_open
+
+    @property
+    def best_bid(self) -> int | None:
+        """Highest price bid."""
+        return max(self._sides[Side.BUY], default=None)
+
+    @property
+    def best_ask(self) -> int | None:
+        """Lowest price asked."""
+        return min(self._sides[Side.SELL], default=None)
+
+    def size_at(self, side: Side, price: int) -> int:
+        """Give the size displayed at a price."""
+        return self._sides[side].get(price, 0)
+
+    def apply(self, tick: Tick) -> None:
+        """Take a tick of this market."""
+        if tick.first:
+            if self._is_open:
+                self._is_known = False
+            self._is_open, self._has_cleared = True, False
+        match tick.kind:
+            case TickKind.CLEAR:
+                self._sides = {Side.BUY: {}, Side.SELL: {}}
+                self._has_cleared = True
+            case TickKind.LEVEL if tick.side in self._sides:
+                self._set_level(tick)
+            case TickKind.STATUS:
+                self._is_known = False
+        if tick.last:
+            self._is_known |= self._has_cleared
+            self._is_open = self._has_cleared = False
+
+    def _set_level(self, tick: Tick) -> None:
+        levels = self._sides[tick.side]
+        if tick.size > 0:
+            levels[tick.price] = tick.size
+        else:
+            levels.pop(tick.price, None)

@@ -1,0 +1,145 @@
+"""What the log says of a partition's positions and orders, read when an executor takes the partition over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from infra.runtime.kafka import consumer_config
+from infra.runtime.settings import Settings
+from schemas.enums import Mode, OrderStatus
+from schemas.errors import CodecError, ServiceUnavailable
+from schemas.reasons import OrderReason
+from schemas.records import ExecutionReport, Market, Position, Record
+from schemas.topics import topic_of
+from sinks.decoding import Decoder, delivery_of
+from sinks.executor.positions import apply_fill
+
+__all__ = ["Restored", "log_end", "restore"]
+
+_ANSWER_S = 10.0
+_REPORTS_SEARCHED = 20_000
+_OPEN = (OrderStatus.OPEN, OrderStatus.PARTIAL)
+
+
+@dataclass(slots=True)
+class Restored:
+    """A partition as the log left it.
+
+    Attributes:
+        orphans: Orders last reported open: their executor did not live to cancel them.
+        executions_end: Offset after the last execution.
+    """
+
+    positions: dict[Market, Position] = field(default_factory=dict)
+    orphans: dict[str, ExecutionReport] = field(default_factory=dict)
+    executions_end: int = 0
+
+    def take_position(self, position: Position) -> None:
+        """Take a position; the last one of a market holds."""
+        self.positions[position.market] = position
+
+    def take_execution(self, report: ExecutionReport, offset: int) -> None:
+        """Take an execution in the order of the log, after the positions."""
+        if report.status in _OPEN:
+            self.orphans[report.order_id] = report
+        else:
+            self.orphans.pop(report.order_id, None)
+        position = self.positions.get(report.market)
+        if position is not None:
+            self.positions[report.market] = apply_fill(position, report, offset, report.ts_recv)
+
+    def cancelled(self, now_us: int) -> list[ExecutionReport]:
+        """Give the reports that end the orphans."""
+        return [
+            replace(
+                report,
+                execution_id=f"{report.order_id}|restart",
+                status=OrderStatus.CANCELLED,
+                last_price=None,
+                last_size=None,
+                fee=0,
+                ts_event=now_us,
+                ts_recv=now_us,
+                reason=OrderReason.EXECUTOR_RESTARTED,
+            )
+            for report in self.orphans.values()
+        ]
+
+
+def restore(settings: Settings, decoder: Decoder, mode: Mode, partition: int) -> Restored:
+    """Read a partition's positions and the executions after them, to their ends.
+
+    Raises:
+        ServiceUnavailable: the broker does not answer in time.
+    """
+    restored = Restored()
+    positions = topic_of(Position).full_name(settings.topic_prefix)
+    executions = topic_of(ExecutionReport).full_name(settings.topic_prefix)
+    owner = (mode, settings.account)
+    with _reader(settings) as consumer:
+        start, end = _ends(consumer, settings, positions, partition)
+        for record, _ in _records(consumer, settings, decoder, (positions, partition, start, end)):
+            if isinstance(record, Position) and (record.mode, record.account) == owner:
+                restored.take_position(record)
+        start, end = _ends(consumer, settings, executions, partition)
+        restored.executions_end = end
+        first = max(start, _first_needed(restored.positions, end))
+        for record, offset in _records(consumer, settings, decoder, (executions, partition, first, end)):
+            if isinstance(record, ExecutionReport) and (record.mode, record.account) == owner:
+                restored.take_execution(record, offset)
+    return restored
+
+
+def log_end(settings: Settings, topic: str, partition: int, back: int = 0) -> int:
+    """Give the offset `back` records before the end of a partition, or its start where it is shorter.
+
+    Raises:
+        ServiceUnavailable: the broker does not answer in time.
+    """
+    with _reader(settings) as consumer:
+        start, end = _ends(consumer, settings, topic, partition)
+    return max(start, end - back)
+
+
+def _first_needed(positions: Mapping[Market, Position], end: int) -> int:
+    return min([position.executions_offset for position in positions.values()] + [max(0, end - _REPORTS_SEARCHED)])
+
+
+def _reader(settings: Settings) -> Consumer:
+    # A group name is demanded, but nothing joins it and nothing is committed: partitions are assigned by hand.
+    return Consumer(consumer_config(settings, "flashmm-reader", **{"enable.partition.eof": True}))
+
+
+def _ends(consumer: Consumer, settings: Settings, topic: str, partition: int) -> tuple[int, int]:
+    try:
+        start, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_ANSWER_S)
+    except KafkaException as error:
+        detail = f"{topic} {partition}: {error.args[0].str()}"
+        raise ServiceUnavailable("Kafka", settings.kafka_bootstrap, detail) from error
+    return start, end
+
+
+def _records(
+    consumer: Consumer, settings: Settings, decoder: Decoder, span: tuple[str, int, int, int]
+) -> Iterator[tuple[Record, int]]:
+    topic, partition, start, end = span
+    offset = start
+    if start < end:
+        consumer.assign([TopicPartition(topic, partition, start)])
+    while offset < end:
+        message = consumer.poll(_ANSWER_S)
+        error = message.error() if message is not None else None
+        if error is not None and error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  librdkafka spells it so
+            return
+        if message is None or error is not None:
+            why = error.str() if error is not None else "no answer"
+            raise ServiceUnavailable("Kafka", settings.kafka_bootstrap, f"reading {topic} {partition}: {why}")
+        delivery = delivery_of(message)
+        offset = delivery.offset + 1
+        try:
+            yield decoder.decode(delivery), delivery.offset
+        except CodecError:
+            continue  # not a record of ours: the sinks that consume the topic describe it as a dead letter
