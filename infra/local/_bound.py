@@ -16,6 +16,7 @@ if __name__ == "__main__":
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != int(sys.argv[1]):  # the parent went before the kernel knew
         sys.exit(1)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # what we block is no business of the program
     try:
         os.execvp(sys.argv[2], sys.argv[2:])  # noqa: S606  no shell is wanted
     except OSError as error:

@@ -14,7 +14,7 @@ import psutil
 
 from schemas.errors import ServiceUnavailable
 
-__all__ = ["Child", "wait_until"]
+__all__ = ["Child", "is_running", "wait_until"]
 
 _POLL_S = 0.05
 _LOG_TAIL_BYTES = 2_000
@@ -170,6 +170,14 @@ class Child:
         tail = self.log_tail().splitlines()[-5:]
         said = f"; it last said: {' | '.join(tail)}" if tail else ""
         return ServiceUnavailable(self.name, "this machine", problem + said, fix=f"See {self.log}")
+
+
+def is_running(pid: int) -> bool:
+    """Say whether a process runs, somebody else's too; one that ended and was not reaped does not."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def wait_until(condition: Callable[[], bool], *, timeout_s: float, poll_s: float = _POLL_S) -> bool:

@@ -51,6 +51,8 @@ class LocalStack:
         ports: Ports of the services.
         partitions: Partitions of every topic.
         prefix: Prefix of the output topics.
+        influx_org: Organisation of InfluxDB.
+        influx_bucket: Bucket of InfluxDB.
         influx_token: Token of InfluxDB; a random one where empty.
         is_bound: Whether the services end with this process.
 
@@ -67,6 +69,8 @@ class LocalStack:
         ports: Ports | None = None,
         partitions: int = DEFAULT_PARTITIONS,
         prefix: str = "",
+        influx_org: str = "flashmm",
+        influx_bucket: str = "metrics",
         influx_token: str = "",
         is_bound: bool = True,
     ) -> None:
@@ -80,6 +84,8 @@ class LocalStack:
         self._ports = ports or Ports()
         self._partitions = partitions
         self._prefix = prefix
+        self._influx_org = influx_org
+        self._influx_bucket = influx_bucket
         self._influx_token = influx_token or secrets.token_urlsafe(32)
         self._is_bound = is_bound
         self._children: dict[str, Child] = {}
@@ -207,7 +213,12 @@ class LocalStack:
     def _start_influx(self) -> None:
         if find_influxd() is not None:
             server = Influxd(
-                self._data_dir / "influx", token=self._influx_token, port=self._ports.influx, is_bound=self._is_bound
+                self._data_dir / "influx",
+                org=self._influx_org,
+                bucket=self._influx_bucket,
+                token=self._influx_token,
+                port=self._ports.influx,
+                is_bound=self._is_bound,
             )
             server.start()
             self._children["influx"] = server.child
@@ -218,8 +229,8 @@ class LocalStack:
             url, token, described = f"http://{LOOPBACK}:{port}", self._influx_token, influx_standin.DESCRIPTION
         self._set("INFLUXDB_URL", url)
         self._set("INFLUXDB_TOKEN", token)
-        self._set("INFLUXDB_ORG", "flashmm")
-        self._set("INFLUXDB_BUCKET", "metrics")
+        self._set("INFLUXDB_ORG", self._influx_org)
+        self._set("INFLUXDB_BUCKET", self._influx_bucket)
         self._described["influx"] = described
         if "influx" not in self._children:
             child = self._python("influx", "InfluxDB stand-in", "infra.local.influx_standin", ["--port", str(port)])
