@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from producers.splice import Level
+from producers.wire import parse_json
 from schemas.enums import Side
 from schemas.errors import ProtocolError
 from schemas.numbers import INT64_MAX, PRICE_SCALE, SIZE_SCALE, to_units
@@ -146,7 +147,7 @@ def parse_frame(frame: str | bytes) -> Message:
     Raises:
         ProtocolError: MALFORMED, or UNKNOWN_MESSAGE for an event that Binance does not document.
     """
-    document = _load(frame)
+    document = parse_json(frame)
     if isinstance(document, dict):
         if "stream" in document and "data" in document:
             return _parse_event(document["data"])
@@ -161,7 +162,7 @@ def parse_snapshot(body: str | bytes) -> DepthSnapshot:
     Raises:
         ProtocolError: MALFORMED, with what the venue said where it answered with an error.
     """
-    document = _load(body)
+    document = parse_json(body)
     if not isinstance(document, dict):
         raise _malformed("a depth snapshot must be an object")
     if "lastUpdateId" not in document and "code" in document:
@@ -284,15 +285,6 @@ _PARSERS: dict[str, Callable[[Mapping[str, Any]], Message]] = {
     "depthUpdate": _depth_update,
     "serverShutdown": _shutdown,
 }
-
-
-def _load(frame: str | bytes) -> object:
-    try:
-        text = frame if isinstance(frame, str) else frame.decode()
-        # Numbers with a fraction stay the texts that they are.
-        return json.loads(text, parse_float=str)
-    except (ValueError, RecursionError) as error:
-        raise _malformed(f"not JSON: {error}") from None
 
 
 def _text(data: Mapping[str, Any], key: str) -> str:

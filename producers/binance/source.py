@@ -27,6 +27,7 @@ from producers.binance.protocol import (
 from producers.core import BadFrame, Effects, Fetch
 from producers.numbering import HeartbeatClock, TickFactory, TickFields
 from producers.splice import Diff, Level, Snapshot, Splice, Spliced
+from producers.wire import frame_bytes
 from schemas.enums import Flag, Side, TickKind
 from schemas.errors import ContractError, DoesNotFit, ProtocolError
 from schemas.instruments import Instruments
@@ -305,5 +306,4 @@ def _part(market: _Market, kind: TickKind, level: Level, change: Snapshot | Diff
 
 
 def _bad(error: ContractError, frame: str | bytes) -> BadFrame:
-    payload = frame.encode(errors="surrogatepass") if isinstance(frame, str) else frame
-    return BadFrame(error.reason, str(error), payload)
+    return BadFrame(error.reason, str(error), frame_bytes(frame))
