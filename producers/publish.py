@@ -16,15 +16,18 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from infra.runtime.clock import Clock
+from infra.runtime.kafka import producer_config
+from infra.runtime.settings import Settings
 from producers.core import BadFrame, Effects, Source
 from schemas.codec import Codec
 from schemas.enums import TickKind
 from schemas.errors import ConfigurationError, ServiceUnavailable
 from schemas.instruments import Instruments, partition_for
 from schemas.records import DeadLetter, Metric, Tick
+from schemas.registry import Registry
 from schemas.topics import topic_of
 
-__all__ = ["TickPublisher"]
+__all__ = ["TickPublisher", "build_publisher"]
 
 _PAYLOAD_LIMIT = 64 * 1024
 _QUEUE_FULL_WAIT_S = 0.005
@@ -199,3 +202,23 @@ class TickPublisher:
 
     def _unavailable(self, error: KafkaError) -> ServiceUnavailable:
         return ServiceUnavailable("Kafka", self._bootstrap, error.str(), fix="Start it, or set FLASHMM_KAFKA_BOOTSTRAP")
+
+
+def build_publisher(settings: Settings, instruments: Instruments, clock: Clock) -> TickPublisher:
+    """Build the publisher that the settings describe; asks the registry for the schemas' ids.
+
+    Raises:
+        ServiceUnavailable: the registry does not answer.
+        ConfigurationError: a schema is not registered.
+    """
+    registry = Registry(settings.registry_url)
+    return TickPublisher(
+        producer_config(settings),
+        tick=registry.codec(Tick),
+        dead_letter=registry.codec(DeadLetter),
+        metric=registry.codec(Metric),
+        instruments=instruments,
+        partitions=settings.kafka_partitions,
+        clock=clock,
+        prefix=settings.topic_prefix,
+    )

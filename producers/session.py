@@ -21,6 +21,7 @@ from infra.runtime.clock import Clock
 from infra.runtime.logging import get_logger
 from producers.backoff import Backoff
 from producers.core import Counted, Effects, Fetch, Source
+from producers.rest import RestClient
 from schemas.enums import TickKind
 from schemas.errors import ConfigurationError
 
@@ -102,7 +103,7 @@ class Session:
         self._counters: Counter[str] = Counter()
         self._fetch_slots = asyncio.Semaphore(config.max_fetches)
         self._fetches: set[asyncio.Task[None]] = set()
-        self._fetch_count = 0
+        self._rest = RestClient(config.rest_urls, config.max_frame_bytes)
         self._heard_us = 0
 
     @property
@@ -233,28 +234,6 @@ class Session:
 
     async def _answer(self, fetch: Fetch, inbox: _Inbox, http: aiohttp.ClientSession) -> None:
         async with self._fetch_slots:
-            body = await self._get(fetch, http)
+            body = await self._rest.get(fetch.path, http)
         self._counters["fetches" if body is not None else "fetch_failures"] += 1
         await inbox.put(_Answer(fetch.tag, body))
-
-    async def _get(self, fetch: Fetch, http: aiohttp.ClientSession) -> bytes | None:
-        if not self._config.rest_urls:
-            return None
-        base = self._config.rest_urls[self._fetch_count % len(self._config.rest_urls)]
-        self._fetch_count += 1
-        url = f"{base.rstrip('/')}/{fetch.path.lstrip('/')}"
-        try:
-            async with http.get(url) as response:
-                body = bytearray()
-                async for chunk in response.content.iter_chunked(65_536):
-                    body += chunk
-                    if len(body) > self._config.max_frame_bytes:
-                        _log.warning("answer too large", url=url, limit=self._config.max_frame_bytes)
-                        return None
-                if response.status != 200:
-                    _log.warning("request refused", url=url, status=response.status)
-                    return None
-                return bytes(body)
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            _log.warning("request failed", url=url, error=str(error) or type(error).__name__)
-            return None
