@@ -13,6 +13,7 @@ from typing import Any
 import faust
 
 from infra.runtime.clock import wall_clock_us
+from infra.runtime.logging import log_through_stdlib
 from infra.runtime.settings import load_settings
 from processors.agents.bars import bars
 from processors.agents.features import features
@@ -36,6 +37,11 @@ class FlashMMApp(faust.App):  # type: ignore[misc]  # faust ships no types
 
     engine: MicroBatchEngine
 
+    async def on_first_start(self) -> None:
+        """Make the data directory with its parents."""
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        await super().on_first_start()
+
     async def on_start(self) -> None:
         """Look up the contracts and check the topics before anything is joined or read."""
         try:
@@ -58,6 +64,7 @@ class _Undecoded(faust.Schema):  # type: ignore[misc]
         return message.value
 
 
+log_through_stdlib()
 settings = load_settings()
 stages = pipeline_config(settings).stages
 stage_set = stage_set_of(stages)

@@ -7,7 +7,7 @@ import sys
 
 import structlog
 
-__all__ = ["configure_logging", "get_logger"]
+__all__ = ["configure_logging", "get_logger", "log_through_stdlib"]
 
 
 def configure_logging(level: str, *, component: str) -> None:
@@ -41,6 +41,20 @@ def configure_logging(level: str, *, component: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level)
     structlog.contextvars.bind_contextvars(component=component)
+
+
+def log_through_stdlib() -> None:
+    """Hand structlog's events to the standard library's handlers, as a host that sets up logging by itself wants."""
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(key_order=["event"]),
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:

@@ -30,7 +30,7 @@ class FetchedBatch:
             (compaction, transaction markers), and equals the `next` of the batch before: so a chain without a missing
             record can be told from one with.
         next: Position after these records.
-        offsets, values, headers: One entry a record.
+        offsets, values, record_headers: One entry a record; Faust sees an event without headers.
     """
 
     topic: str
@@ -39,7 +39,8 @@ class FetchedBatch:
     next: int
     offsets: list[int]
     values: list[bytes | None]
-    headers: list[Sequence[tuple[str, bytes]]]
+    record_headers: list[Sequence[tuple[str, bytes]]]
+    headers: tuple[()] = ()
     timestamp: int = 0
     timestamp_type: int = 0
     key: None = None
@@ -68,7 +69,7 @@ class FetchedBatch:
             next=record.offset + 1,
             offsets=[record.offset],
             values=[record.value],
-            headers=[record.headers],
+            record_headers=[record.headers],
             timestamp=record.timestamp or 0,
             timestamp_type=record.timestamp_type,
         )
@@ -101,7 +102,7 @@ class BatchingPartitionRecords(PartitionRecords):  # type: ignore[misc]  # aioka
                     continue  # before the position that was asked for: batches are fetched whole
                 pending.offsets.append(record.offset)
                 pending.values.append(record.value)
-                pending.headers.append(record.headers)
+                pending.record_headers.append(record.headers)
                 if len(pending.offsets) >= self.max_records:
                     self.next_fetch_offset = pending.next = record.offset + 1
                     yield pending

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 import structlog
 from aiokafka.structs import TopicPartition
+from faust.types import TP
 
 from infra.runtime.clock import Clock
 from infra.runtime.latency import LatencyWindow
@@ -99,6 +100,10 @@ class MicroBatchEngine:
         """Tell whether a topic's events are batches."""
         return topic == TICKS
 
+    def owned(self) -> list[TP]:
+        """Give the batched partitions whose state is here."""
+        return [TP(TICKS, partition) for partition in self.tasks]
+
     def committable(self, partition: int) -> int | None:
         """Give the offset of the last acknowledged snapshot; None when there is none, or after a failure."""
         task = self.tasks.get(partition)
@@ -154,7 +159,7 @@ class MicroBatchEngine:
         task.undelivered = 0
         decode = self.codecs[Tick].decode
         inputs: list[Input] = []
-        for offset, value, headers in zip(fetched.offsets, fetched.values, fetched.headers, strict=True):
+        for offset, value, headers in zip(fetched.offsets, fetched.values, fetched.record_headers, strict=True):
             if offset < task.position:
                 continue
             try:

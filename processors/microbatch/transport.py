@@ -34,6 +34,9 @@ class Engine(Protocol):
     async def restore(self, partitions: list[int], generation: int) -> Mapping[int, int]:
         """Make the state of these partitions of the ticks, forgetting all others; gives where to read on."""
 
+    def owned(self) -> list[TP]:
+        """Give the batched partitions whose state is here."""
+
     def committable(self, partition: int) -> int | None:
         """Give the offset of the last acknowledged snapshot."""
 
@@ -114,7 +117,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
         yield from super()._filter_tps_with_pending_acks(topics)
-        yield from (tp for tp in self.assignment() if self._engine.is_batched(tp.topic))
+        yield from self._engine.owned()
 
 
 class Producer(driver.Producer):  # type: ignore[misc]

@@ -41,7 +41,7 @@ def test_records_below_the_position_are_left_out() -> None:
     (batch,) = fetched(record_batch(100, [b"a", b"b", b"c"]), 101, 10)
 
     assert (batch.start, batch.offsets, batch.values, batch.next) == (101, [101, 102], [b"b", b"c"], 103)
-    assert batch.headers == [(("h", b"1"),)] * 2 or batch.headers == [[("h", b"1")]] * 2
+    assert batch.record_headers == [(("h", b"1"),)] * 2 or batch.record_headers == [[("h", b"1")]] * 2
 
 
 def test_a_hole_in_the_log_is_covered_by_the_chain_of_positions() -> None:
