@@ -110,6 +110,7 @@ class Codec:
         self._write = compile_writer(self.schema, _CLASSES)
         self._resolved = _parse(self.schema)
         self._decoders: dict[SchemaId, Callable[[bytes], Record]] = {schema_id: self._decode_body}
+        self._newest_ids: frozenset[SchemaId] = frozenset({schema_id})
         for key, writer in (writers or {}).items():
             if key != schema_id:
                 self.add_writer(key, writer)
@@ -119,7 +120,12 @@ class Codec:
 
         Records of a schema that this subject's cannot read stay refused, as UNKNOWN_SCHEMA, saying why.
         """
-        self._decoders[schema_id] = self._decoder(_shown(schema_id), schema)
+        if _bare(schema) == _bare(self.schema):
+            self._newest_ids |= {schema_id}
+            self._decoders[schema_id] = self._decode_body
+        else:
+            self._newest_ids -= {schema_id}
+            self._decoders[schema_id] = self._resolver(_shown(schema_id), schema)
 
     def add_committed(self, schema_id: SchemaId, version: int) -> None:
         """Learn the id of a committed version."""
@@ -129,9 +135,9 @@ class Codec:
         """Tell whether this schema id was learned, be it as one to refuse."""
         return schema_id in self._decoders
 
-    def is_newest(self, schema_id: SchemaId) -> bool:
-        """Tell whether this id names the newest committed schema, whose records need no resolution."""
-        return self._decoders.get(schema_id) == self._decode_body
+    def newest_ids(self) -> frozenset[SchemaId]:
+        """Give the ids of the newest committed schema, whose records need no resolution."""
+        return self._newest_ids
 
     def encode(self, record: Record) -> bytes:
         """Encode a record with its Confluent header.
@@ -161,9 +167,7 @@ class Codec:
         except CodecError as error:
             raise CodecError(error.reason, f"{self.subject}: {error.detail}") from error.__cause__
 
-    def _decoder(self, shown: str, schema: Json) -> Callable[[bytes], Record]:
-        if _bare(schema) == _bare(self.schema):
-            return self._decode_body
+    def _resolver(self, shown: str, schema: Json) -> Callable[[bytes], Record]:
         if problems := read_problems(self.schema, schema):
             return partial(_refuse, f"schema id {shown}: {'; '.join(problems)}")
         try:
