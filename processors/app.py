@@ -135,16 +135,14 @@ async def _batches(stream: Any) -> AsyncIterator[Batch]:
 
 @app.task  # type: ignore[untyped-decorator]
 async def publishing() -> None:
-    """Send what the stages emit, and follow the account's positions."""
+    """Send what the stages emit, snapshot their state, and follow the account's positions."""
     describe(engine, settings, is_batching=is_batching)
     producer = app.producer._ensure_producer()  # noqa: SLF001  Faust has no public way to its producer
-    await engine.guarded(engine.publisher.run(producer), follow_account(engine))
-
-
-@app.timer(interval=0.25)  # type: ignore[untyped-decorator]
-async def snapshots() -> None:
-    """Snapshot partitions that are due."""
-    await engine.snapshot_due(settings.snapshot_interval_ms * 1_000)
+    await engine.guarded(
+        engine.publisher.run(producer),
+        engine.keep_snapshots(settings.snapshot_interval_ms * 1_000),
+        follow_account(engine),
+    )
 
 
 @app.timer(interval=3.0)  # type: ignore[untyped-decorator]

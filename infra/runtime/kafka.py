@@ -17,7 +17,7 @@ def producer_config(settings: Settings, **extra: Any) -> dict[str, Any]:
         "enable.idempotence": True,
         "linger.ms": 2,
         "partitioner": "murmur2_random",
-        "log_level": 3,
+        "log_level": 0,  # connection errors come back through the calls; librdkafka would repeat them on stderr
         **extra,
     }
 
@@ -31,6 +31,6 @@ def consumer_config(settings: Settings, group: str, **extra: Any) -> dict[str, A
         "auto.offset.reset": "earliest",
         "fetch.wait.max.ms": 10,
         "session.timeout.ms": 10_000,
-        "log_level": 3,
+        "log_level": 0,  # connection errors come back through the calls; librdkafka would repeat them on stderr
         **extra,
     }

@@ -243,13 +243,15 @@ class MicroBatchEngine:
         if self.tasks.get(task.partition) is task:
             task.safe = position
 
-    async def snapshot_due(self, interval_us: int) -> None:
-        """Snapshot the partitions whose last snapshot is older than the interval."""
-        now = self.clock()
-        for task in list(self.tasks.values()):
-            if now - task.last_snapshot_us >= interval_us:
-                task.last_snapshot_us = now
-                await self.snapshot(task)
+    async def keep_snapshots(self, interval_us: int) -> None:
+        """Snapshot each partition that moved on, every interval, until cancelled."""
+        while True:
+            now = self.clock()
+            for task in list(self.tasks.values()):
+                if now - task.last_snapshot_us >= interval_us:
+                    task.last_snapshot_us = now
+                    await self.snapshot(task)
+            await asyncio.sleep(0.1)
 
     async def _restored(self, partitions: Sequence[int], generation: int) -> list[PartitionTask]:
         if not partitions:
