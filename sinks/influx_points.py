@@ -146,7 +146,7 @@ def _metric(metric: Metric) -> Iterable[Point]:
     gauges: Fields = {}
     for name, value in metric.gauges.items():
         if name.endswith(_PERCENTILES):
-            stage, _, percentile = name.rpartition(".")
+            stage, _, percentile = name.removeprefix("latency_ms.").rpartition(".")
             latencies.setdefault(stage, {})[f"{percentile}_ms"] = float(value)
         else:
             gauges[name] = float(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -18,8 +18,9 @@ from schemas.topics import TOPICS
 from sinks.connector import Connector, Flushed, Limits, SinkLoop
 from sinks.decoding import Decoder, delivery_of
 from sinks.ops import RecordProducer, check_broker, outgoing_dead_letter, outgoing_metric
+from sinks.stop import Stop
 
-__all__ = ["SinkRunner", "instance_name"]
+__all__ = ["SinkRunner", "is_record"]
 
 log = get_logger(__name__)
 
@@ -41,7 +42,7 @@ class SinkRunner:
     """Run one connector until told to stop.
 
     Args:
-        stopping: Tells whether to end; asked at least every 100 ms while the destination answers.
+        stop: Ends it, within 100 ms while the destination answers.
     """
 
     def __init__(
@@ -49,20 +50,19 @@ class SinkRunner:
         connector: Connector,
         settings: Settings,
         *,
-        stopping: Callable[[], bool],
+        stop: Stop,
         clock: Clock = wall_clock_us,
     ) -> None:
         self._connector = connector
         self._settings = settings
-        self._stopping = stopping
+        self._stop = stop
         self._clock = clock
         self._component = f"sink.{connector.name}"
-        self._instance = instance_name()
+        self._instance = _instance_name()
         self._metrics_us = 0
         self._commit_failures = 0
         self._paused = False
         self._closing = False
-        self._stop_us: int | None = None
 
     def run(self) -> None:
         """Connect, then read, flush and commit until told to stop.
@@ -94,7 +94,7 @@ class SinkRunner:
                 [TOPICS[name].full_name(prefix) for name in self._connector.topics], on_revoke=self._revoked
             )
             log.info("sink_started", sink=self._component, topics=list(self._connector.topics))
-            while not self._stopping():
+            while not self._stop.is_requested:
                 self._turn()
             self._last_flush()
         finally:
@@ -109,7 +109,7 @@ class SinkRunner:
         self._pause(room == 0)
         # Also called while paused: it keeps the membership and serves rebalances.
         messages = self._consumer.consume(max(room, 1), _POLL_S)
-        self._loop.feed(delivery_of(message) for message in messages if _is_record(message))
+        self._loop.feed(delivery_of(message) for message in messages if is_record(message))
         now_us = self._clock()
         self._finish(self._loop.step(now_us))
         if now_us - self._metrics_us >= _METRICS_US:
@@ -123,7 +123,7 @@ class SinkRunner:
             log.warning("sink_waits", sink=self._component, because=str(flushed.failure))
         if flushed.dead_letters:
             letters = [outgoing_dead_letter(letter) for letter in flushed.dead_letters]
-            self._producer.write(letters, self._give_up)
+            self._producer.write(letters, self._stop.has_run_out)
         self._commit(flushed)
 
     def _commit(self, flushed: Flushed) -> None:
@@ -152,13 +152,6 @@ class SinkRunner:
             # Nothing was committed, so nothing is lost: who reads next writes it.
             log.warning("sink_waits", sink=self._component, because=str(error))
 
-    def _give_up(self) -> bool:
-        if not self._stopping():
-            return False
-        now_us = self._clock()
-        self._stop_us = self._stop_us or now_us
-        return now_us - self._stop_us > _CLOSE_S * 1_000_000
-
     def _pause(self, wanted: bool) -> None:
         if wanted:
             # Every turn: a rebalance may have brought partitions that are not paused yet.
@@ -180,12 +173,16 @@ class SinkRunner:
         return {**self._loop.counts, **self._connector.counters(), "commit_failures": self._commit_failures}
 
 
-def instance_name() -> str:
-    """Name this process among others of its component."""
+def _instance_name() -> str:
     return f"{socket.gethostname()}-{os.getpid()}"
 
 
-def _is_record(message: Message) -> bool:
+def is_record(message: Message) -> bool:
+    """Tell a record from an event; one that the client gets over by itself is logged.
+
+    Raises:
+        TerminalError: the client cannot go on.
+    """
     error = message.error()
     if error is None:
         return True

@@ -29,17 +29,19 @@ class Restored:
     """A partition as the log left it.
 
     Attributes:
+        written: The last positions of the log; `positions` are these with the later executions.
         orphans: Orders last reported open: their executor did not live to cancel them.
         executions_end: Offset after the last execution.
     """
 
     positions: dict[Market, Position] = field(default_factory=dict)
+    written: dict[Market, Position] = field(default_factory=dict)
     orphans: dict[str, ExecutionReport] = field(default_factory=dict)
     executions_end: int = 0
 
     def take_position(self, position: Position) -> None:
         """Take a position; the last one of a market holds."""
-        self.positions[position.market] = position
+        self.positions[position.market] = self.written[position.market] = position
 
     def take_execution(self, report: ExecutionReport, offset: int) -> None:
         """Take an execution in the order of the log, after the positions."""

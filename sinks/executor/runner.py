@@ -1,0 +1,252 @@
+"""The executor's shell: Kafka in and out around a `Desk`.
+
+A partition's executor is the member of the consumer group that owns it, so two executors of one account share the
+partitions and never quote a market twice. On taking a partition over, positions are restored from the log, orders that
+a crash left open are reported cancelled, and reading starts at the end of `trading.quotes`: a decision that nobody
+acted on in its time is not acted on later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from confluent_kafka import Consumer, TopicPartition
+
+from infra.runtime.clock import Clock, wall_clock_us
+from infra.runtime.kafka import consumer_config
+from infra.runtime.latency import LatencyWindow
+from infra.runtime.logging import get_logger
+from infra.runtime.settings import Settings
+from schemas.enums import Mode
+from schemas.errors import CodecError, ConfigurationError, ServiceUnavailable
+from schemas.instruments import DEFAULT_PATH, Instruments, partition_for
+from schemas.records import (
+    Cause,
+    DeadLetter,
+    ExecutionReport,
+    Metric,
+    OrderIntent,
+    Position,
+    QuoteDecision,
+    Tick,
+)
+from schemas.topics import topic_of
+from sinks.connector import dead_letter
+from sinks.decoding import Decoder, Delivery, delivery_of
+from sinks.executor.desk import Desk
+from sinks.executor.dry_run import DryRunVenue
+from sinks.executor.paper import PaperVenue
+from sinks.executor.port import Listing, Listings, Orders, Venue
+from sinks.executor.positions import zero_position
+from sinks.executor.restore import log_end, restore
+from sinks.ops import Outgoing, RecordProducer, check_broker, outgoing_dead_letter, outgoing_metric
+from sinks.runner import is_record
+from sinks.stop import Stop
+
+__all__ = ["ExecutorRunner", "listings_of", "venue_of"]
+
+log = get_logger(__name__)
+
+_COMPONENT = "executor"
+_BATCH = 1_000
+_POLL_S = 0.01
+_METRICS_US = 1_000_000
+_CLOSE_S = 3.0
+# Enough of the past to know a book that is sent as snapshots; a book that is not has its orders rejected until it is.
+_WARM_UP_TICKS = 20_000
+_TOPICS = ("market.ticks", "trading.quotes", "trading.executions", "trading.positions")
+
+
+def listings_of(settings: Settings) -> Listings:
+    """Give the markets that may be quoted: those of the quoted venues that have an instrument and a book.
+
+    Raises:
+        ConfigurationError: there are none.
+    """
+    venues = set(settings.csv("quoted_venues"))
+    instruments = Instruments.load(settings.instruments or DEFAULT_PATH)
+    listings = {
+        (i.venue, i.symbol): Listing(i, partition_for(i.group.encode(), settings.kafka_partitions))
+        for i in instruments
+        if i.venue in venues and i.has_book
+    }
+    if not listings:
+        problem = f"no instrument with a book is known of {', '.join(sorted(venues)) or 'no venue'}"
+        raise ConfigurationError("FLASHMM_QUOTED_VENUES", problem, "Name a venue of the instruments file")
+    return listings
+
+
+def venue_of(mode: Mode, listings: Listings) -> Venue:
+    """Give the adapter of a mode."""
+    match mode:
+        case Mode.PAPER:
+            return PaperVenue(listings)
+        case Mode.DRY_RUN:
+            return DryRunVenue(listings)
+
+
+class ExecutorRunner:
+    """Run the executor of one (mode, account) until told to stop; then every order is cancelled."""
+
+    def __init__(self, settings: Settings, *, stop: Stop, clock: Clock = wall_clock_us) -> None:
+        self._settings = settings
+        self._stop = stop
+        self._clock = clock
+        listings = listings_of(settings)
+        self._desk = Desk(venue_of(settings.executor_mode, listings), listings, settings.account)
+        self._latency = LatencyWindow()
+        self._owned: set[int] = set()
+        self._metrics_us = 0
+        self._ticks = topic_of(Tick).full_name(settings.topic_prefix)
+        self._decisions = topic_of(QuoteDecision).full_name(settings.topic_prefix)
+
+    @property
+    def banner(self) -> str:
+        """What orders go to, in words."""
+        return self._desk.venue.banner
+
+    def run(self) -> None:
+        """Connect, then execute until told to stop.
+
+        Raises:
+            ServiceUnavailable: Kafka or the registry does not answer at the start.
+            ConfigurationError: the topics have another number of partitions than the settings.
+        """
+        settings, mode = self._settings, self._desk.mode
+        kinds = (OrderIntent, ExecutionReport, Position, DeadLetter, Metric)
+        self._producer = RecordProducer(settings, kinds)
+        self._decoder = Decoder.for_topics(_TOPICS, settings, self._clock)
+        group = f"{settings.topic_prefix}flashmm-{_COMPONENT}-{mode}-{settings.account}"
+        extra = {
+            # Partition n of both topics must go to the same member.
+            "partition.assignment.strategy": "range",
+            "topic.metadata.refresh.interval.ms": 2_000,
+        }
+        self._consumer = Consumer(consumer_config(settings, group, **extra))
+        try:
+            self._check_partitions()
+            log.info("executor_started", mode=str(mode), account=settings.account, venue=self.banner)
+            self._consumer.subscribe(
+                [self._ticks, self._decisions],
+                on_assign=self._assigned,
+                on_revoke=self._revoked,
+                on_lost=self._revoked,
+            )
+            while not self._stop.is_requested:
+                self._turn()
+            self._leave(self._owned)
+        except ServiceUnavailable as error:
+            if not self._stop.is_requested:
+                raise
+            log.warning("executor_gave_up", because=str(error))
+        finally:
+            self._owned.clear()
+            self._consumer.close()
+            self._producer.close(_CLOSE_S)
+            log.info("executor_stopped", mode=str(mode), account=settings.account, **self._desk.counts)
+
+    def _check_partitions(self) -> None:
+        counts = check_broker(self._consumer, self._settings)
+        for topic in (self._ticks, self._decisions):
+            if counts.get(topic, self._settings.kafka_partitions) != self._settings.kafka_partitions:
+                problem = f"is {self._settings.kafka_partitions}, but {topic} has {counts[topic]} partitions"
+                raise ConfigurationError("FLASHMM_KAFKA_PARTITIONS", problem, "Set it to the topic's number")
+
+    def _turn(self) -> None:
+        for message in self._consumer.consume(_BATCH, _POLL_S):
+            # A rebalance inside this call may have taken partitions away whose records it still returns.
+            if is_record(message) and message.partition() in self._owned:
+                self._take(delivery_of(message))
+        now_us = self._clock()
+        self._carry_out(self._desk.silenced(now_us))
+        if now_us - self._metrics_us >= _METRICS_US:
+            self._metrics_us = now_us
+            self._producer.send(outgoing_metric(self._metric(now_us)))
+
+    def _take(self, delivery: Delivery) -> None:
+        now_us = self._clock()
+        cause = Cause(delivery.topic, delivery.partition, delivery.offset, delivery.offset)
+        try:
+            record = self._decoder.decode(delivery)
+        except CodecError as error:
+            self._desk.counts["dead_letters"] += 1
+            self._write([outgoing_dead_letter(dead_letter(delivery, _COMPONENT, error.reason, error.detail, now_us))])
+            return
+        if isinstance(record, Tick):
+            self._report(self._desk.on_tick(record, cause, now_us))
+        elif isinstance(record, QuoteDecision):
+            self._carry_out(self._desk.decide(record, cause, now_us))
+
+    def _carry_out(self, orders: Orders | None) -> None:
+        """Journal intents, and submit them only when the journal is acknowledged."""
+        if orders is None:
+            return
+        self._write([self._outgoing(intent) for intent in orders.intents])
+        now_us = self._clock()
+        for intent in orders.intents:
+            self._latency.observe("tick_to_order", now_us - intent.ts_cause)
+        self._report(self._desk.submit(orders, now_us))
+
+    def _report(self, reports: Sequence[ExecutionReport]) -> None:
+        """Write executions, then the positions that they change."""
+        if not reports:
+            return
+        offsets = self._write([self._outgoing(report) for report in reports])
+        positions = self._desk.booked(list(zip(reports, offsets, strict=True)), self._clock())
+        self._write([self._outgoing_position(position) for position in positions])
+
+    def _write(self, records: Sequence[Outgoing]) -> list[int]:
+        return self._producer.write(records, self._stop.has_run_out)
+
+    def _outgoing(self, record: OrderIntent | ExecutionReport) -> Outgoing:
+        listing = self._desk.listings[record.market]
+        return Outgoing(record, listing.instrument.group, listing.partition)
+
+    def _outgoing_position(self, position: Position) -> Outgoing:
+        key = f"{position.mode}|{position.account}|{position.venue}|{position.symbol}"
+        return Outgoing(position, key, self._desk.listings[position.market].partition)
+
+    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        for number in sorted({partition.partition for partition in partitions} - self._owned):
+            self._take_over(number)
+            self._owned.add(number)
+        for partition in partitions:
+            back = _WARM_UP_TICKS if partition.topic == self._ticks else 0
+            partition.offset = log_end(self._settings, partition.topic, partition.partition, back)
+        consumer.assign(partitions)
+
+    def _take_over(self, partition: int) -> None:
+        now_us = self._clock()
+        desk = self._desk
+        restored = restore(self._settings, self._decoder, desk.mode, partition)
+        orphans = [report for report in restored.cancelled(now_us) if report.market in desk.listings]
+        self._write([self._outgoing(report) for report in orphans])
+        changed = []
+        for market in desk.markets_of(partition):
+            position = restored.positions.get(market)
+            if position is None:
+                end = restored.executions_end
+                position = zero_position(desk.mode, desk.account, market, partition, end, now_us)
+            if position != restored.written.get(market):
+                changed.append(position)
+            desk.positions[market] = position
+        self._write([self._outgoing_position(position) for position in changed])
+
+    def _revoked(self, _: Consumer, partitions: Iterable[TopicPartition]) -> None:
+        self._leave({partition.partition for partition in partitions} & self._owned)
+
+    def _leave(self, partitions: Iterable[int]) -> None:
+        left = set(partitions)
+        self._carry_out(self._desk.cancel_all(left, self._clock()))
+        for partition in left:
+            self._desk.forget(partition)
+            self._owned.discard(partition)
+
+    def _metric(self, now_us: int) -> Metric:
+        return Metric(
+            component=_COMPONENT,
+            instance=f"{self._desk.mode}|{self._desk.account}",
+            ts_metric=now_us,
+            counters=dict(self._desk.counts),
+            gauges={f"latency_ms.{name}": value for name, value in self._latency.gauges().items()},
+        )
