@@ -66,7 +66,6 @@ class BinanceRecording:
             aggregated=[s for s in canonical if "aggTrade" in streams[s] and "trade" not in streams[s]],
             lateness_us=lateness_us,
             heartbeat_us=heartbeat_us,
-            recorded=True,
         )
 
     def frame_tag(self, text: bytes) -> str | None:

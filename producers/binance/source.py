@@ -70,7 +70,6 @@ class BinanceSource:
         aggregated: Those of them that have no `trade` stream: their prints are taken from `aggTrade`.
         lateness_us: How far the watermark stays behind the greatest event time.
         heartbeat_us: Longest time between two heartbeats.
-        recorded: Whether what it reads is a recording; its ticks then say REPLAYED.
 
     Raises:
         ProtocolError: UNKNOWN_SYMBOL, where no instrument or quote asset explains a symbol.
@@ -84,13 +83,11 @@ class BinanceSource:
         aggregated: Iterable[str] = (),
         lateness_us: int = 1_000_000,
         heartbeat_us: int = 1_000_000,
-        recorded: bool = False,
     ) -> None:
         self._markets = {s.upper(): _Market(s.upper(), instruments.canonical(VENUE, s)) for s in symbols}
         self._aggregated = frozenset(s.upper() for s in aggregated)
         self._factory = TickFactory(VENUE, VENUE)
         self._clock = HeartbeatClock(lateness_us, heartbeat_us)
-        self._flags = Flag.REPLAYED if recorded else Flag.NONE
         self._unacknowledged: dict[int, int] = {}
         self._ignored: Counter[str] = Counter()
 
@@ -199,7 +196,7 @@ class BinanceSource:
             # The other of its two trade streams tells the same trades.
             self._ignored["aggTrade" if trade.is_aggregate else "trade"] += 1
             return
-        flags = self._quality(trade.ts_event, now_us)
+        flags = _skew(trade.ts_event, now_us)
         if trade.is_aggregate:
             flags |= Flag.AGGREGATE
         if market.last_trade_id is not None and trade.trade_id > market.last_trade_id + 1:
@@ -221,7 +218,7 @@ class BinanceSource:
 
     def _take_top(self, top: BookTicker, now_us: int, effects: Effects) -> None:
         symbol = self._market(top.symbol).symbol
-        flags = self._quality(top.ts_event, now_us)
+        flags = _skew(top.ts_event, now_us)
         parts = [
             TickFields(
                 symbol=symbol,
@@ -255,7 +252,7 @@ class BinanceSource:
         if spliced.gapped:
             self._say(market, Flag.GAPPED, now_us, effects)
         for change in spliced.apply:
-            flags = self._quality(change.ts_event, change.ts_recv)
+            flags = _skew(change.ts_event, change.ts_recv)
             parts = []
             if isinstance(change, Snapshot):
                 flags |= Flag.SNAPSHOT
@@ -285,10 +282,10 @@ class BinanceSource:
             raise ProtocolError(DeadLetterReason.UNKNOWN_SYMBOL, detail)
         return market
 
-    def _quality(self, ts_event: int | None, ts_recv: int) -> Flag:
-        if ts_event is not None and ts_event > ts_recv + _MAX_SKEW_US:
-            return self._flags | Flag.CLOCK_SKEW
-        return self._flags
+
+def _skew(ts_event: int | None, ts_recv: int) -> Flag:
+    is_ahead = ts_event is not None and ts_event > ts_recv + _MAX_SKEW_US
+    return Flag.CLOCK_SKEW if is_ahead else Flag.NONE
 
 
 def _part(market: _Market, kind: TickKind, level: Level, change: Snapshot | Diff, flags: Flag) -> TickFields:

@@ -64,7 +64,7 @@ def test_every_trade_of_the_spot_recording_is_a_tick(spot: list[Tick]) -> None:
     first = trades[0].sequence
     assert first is not None
     assert [trade.trade_id for trade in trades] == [str(first + n) for n in range(9_757)]
-    assert {trade.flags for trade in trades} == {Flag.REPLAYED | Flag.CLOCK_SKEW}
+    assert {trade.flags for trade in trades} == {Flag.CLOCK_SKEW}
 
 
 def test_the_whole_minutes_of_the_spot_recording_are_exact(spot: list[Tick], sample_data: Path) -> None:

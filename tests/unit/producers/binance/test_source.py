@@ -254,16 +254,6 @@ def test_a_clock_behind_the_venues_is_a_flag(source: BinanceSource) -> None:
     assert tick.flags == Flag.CLOCK_SKEW
 
 
-def test_what_is_read_from_a_recording_says_so() -> None:
-    """Statuses and heartbeats are the replay's own."""
-    source = BinanceSource(["BTCUSDT"], Instruments(), recorded=True)
-    opened = source.open(NOW_US).ticks
-
-    [tick] = data_of(source.receive(trade(), NOW_US))
-    assert tick.flags == Flag.REPLAYED
-    assert {t.flags for t in opened} == {0}
-
-
 def test_heartbeats_carry_the_watermark(source: BinanceSource) -> None:
     """The greatest event time less the lateness, every second at most."""
     source.receive(trade(), NOW_US)
