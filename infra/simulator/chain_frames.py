@@ -16,6 +16,7 @@ from infra.simulator.chain import Block, Event, Transaction
 
 __all__ = [
     "block_events",
+    "block_result",
     "block_results",
     "new_block",
     "new_block_header",
@@ -76,20 +77,15 @@ def new_block_header(block: Block, chain_id: str) -> dict[str, object]:
 def new_block(block: Block, chain_id: str) -> dict[str, object]:
     """Give the value of a NewBlock event (LegacyEventDataNewBlock)."""
     return {
-        "block": {
-            "header": _header(block, chain_id),
-            "data": {"txs": [_base64(tx.tx) for tx in block.transactions]},
-            "evidence": {"evidence": []},
-            "last_commit": {
-                "height": str(block.height - 1),
-                "round": 0,
-                "block_id": _block_id(block.previous_hash),
-                "signatures": [],
-            },
-        },
+        "block": {**_block(block, chain_id), "evidence": {"evidence": []}},
         "result_begin_block": {"events": _events(block.events)},
         "result_end_block": {"validator_updates": None, "consensus_param_updates": {}},
     }
+
+
+def block_result(block: Block, chain_id: str) -> dict[str, object]:
+    """Give the result of `block` (ResultBlock)."""
+    return {"block_id": _block_id(block.hash), "block": _block(block, chain_id)}
 
 
 def block_results(block: Block) -> dict[str, object]:
@@ -151,6 +147,21 @@ def _header(block: Block, chain_id: str) -> dict[str, object]:
         "last_results_hash": _EMPTY_HASH,
         "evidence_hash": _EMPTY_HASH,
         "proposer_address": block.proposer,
+    }
+
+
+def _block(block: Block, chain_id: str) -> dict[str, object]:
+    """Give a block; its evidence is a list, which the Legacy type of the WebSocket wraps once more."""
+    return {
+        "header": _header(block, chain_id),
+        "data": {"txs": [_base64(tx.tx) for tx in block.transactions]},
+        "evidence": [],
+        "last_commit": {
+            "height": str(block.height - 1),
+            "round": 0,
+            "block_id": _block_id(block.previous_hash),
+            "signatures": [],
+        },
     }
 
 

@@ -52,6 +52,7 @@ class TendermintNode:
             "subscribe": self._subscribe,
             "unsubscribe": self._unsubscribe,
             "unsubscribe_all": self._unsubscribe_all,
+            "block": self._block,
             "block_results": self._block_results,
             "status": self._status,
             "health": lambda client, request: {},
@@ -155,7 +156,13 @@ class TendermintNode:
             raise RPCError(Code.INTERNAL_ERROR, "subscription not found")
         return {}
 
+    def _block(self, client: ClientId | None, request: Request) -> object:
+        return frames.block_result(self._committed(request), self.chain_id)
+
     def _block_results(self, client: ClientId | None, request: Request) -> object:
+        return frames.block_results(self._committed(request))
+
+    def _committed(self, request: Request) -> Block:
         head = next(reversed(self._blocks), 0)
         height = _height_of(request, head)
         if height <= 0:
@@ -168,7 +175,7 @@ class TendermintNode:
         if height < base:
             detail = f"height is not available (requested height: {height}, base height: {base})"
             raise RPCError(Code.INTERNAL_ERROR, detail)
-        return frames.block_results(self._blocks[height])
+        return self._blocks[height]
 
     def _status(self, client: ClientId | None, request: Request) -> object:
         first, last = (next(order, None) for order in (iter(self._blocks.values()), reversed(self._blocks.values())))
