@@ -13,24 +13,23 @@ from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, NoReturn
 
 import structlog
-from aiokafka.structs import TopicPartition
 from faust.types import TP
 
 from infra.runtime.clock import Clock
 from infra.runtime.latency import LatencyWindow
 from processors.kernel.model import Model
 from processors.kernel.pipeline import KERNEL_VERSION, PartitionPipeline, PipelineConfig
-from processors.kernel.snapshot import Snapshot, latest, pack
+from processors.kernel.snapshot import pack
 from processors.kernel.steps import Input
 from processors.microbatch.batches import FetchedBatch
 from processors.microbatch.ownership import announcements, refuse_other_owner
 from processors.microbatch.publisher import Pending, Publisher
 from processors.microbatch.readers import group_less_reader, read_to_end
+from processors.microbatch.restore import restored
 from processors.microbatch.task import Batch, PartitionTask
 from processors.microbatch.watchdog import SOURCE as WATCHDOG
 from processors.microbatch.watchdog import Watchdog
 from schemas.codec import Codec
-from schemas.enums import Severity
 from schemas.errors import CodecError, StateError
 from schemas.instruments import Instruments
 from schemas.records import (
@@ -38,7 +37,6 @@ from schemas.records import (
     Bar,
     DeadLetter,
     ExecutionReport,
-    Market,
     Metric,
     Position,
     QuoteDecision,
@@ -139,7 +137,7 @@ class MicroBatchEngine:
         """Restore the state of these partitions and give where to read on; again in a generation, change nothing."""
         async with self._restoring:
             if generation != self._generation or set(self.tasks) != set(partitions):
-                tasks = {task.partition: task for task in await self._restored(partitions, generation)}
+                tasks = {task.partition: task for task in await restored(self, partitions, generation)}
                 self.tasks, self._generation = tasks, generation
         return {partition: task.position for partition, task in self.tasks.items()}
 
@@ -219,7 +217,7 @@ class MicroBatchEngine:
         if task.safe == task.position:
             return
         position = task.position
-        end = self.publisher.end_offset(self._topic(QuoteDecision), task.partition)
+        end = self.publisher.end_offset(self.topic(QuoteDecision), task.partition)
         records = pack(
             task.pipeline.state(),
             kernel_version=KERNEL_VERSION,
@@ -253,93 +251,9 @@ class MicroBatchEngine:
                     await self.snapshot(task)
             await asyncio.sleep(0.1)
 
-    async def _restored(self, partitions: Sequence[int], generation: int) -> list[PartitionTask]:
-        if not partitions:
-            return []
-        topics = (TICKS, TOPICS[_SNAPSHOTS].full_name(self.prefix), self._topic(QuoteDecision), self._topic(Position))
-        pairs = [(topic, partition) for topic in topics for partition in partitions]
-        async with group_less_reader(self.bootstrap, pairs) as reader:
-            ticks = [TopicPartition(TICKS, partition) for partition in partitions]
-            begins = await reader.beginning_offsets(ticks)
-            return [
-                await self._restored_task(reader, partition, begins[pair], generation)
-                for partition, pair in zip(partitions, ticks, strict=True)
-            ]
-
-    async def _restored_task(self, reader, partition: int, begin: int, generation: int) -> PartitionTask:  # type: ignore[no-untyped-def]
-        records, _ = await read_to_end(reader, TOPICS[_SNAPSHOTS].full_name(self.prefix), partition, None)
-        snapshot = latest(
-            ((record.key or b"", record.value or b"") for record in records),
-            kernel_version=KERNEL_VERSION,
-            stage_set=self.stage_set,
-            partition=partition,
-        )
-        since = snapshot.manifest.decisions_offset if snapshot else None
-        decisions, decisions_end = await read_to_end(reader, self._topic(QuoteDecision), partition, since)
-        published, last_epoch = self._last_decisions(decisions)
-        epoch = max(generation, last_epoch + 1, snapshot.manifest.epoch + 1 if snapshot else 0)
-        pipeline = PartitionPipeline(
-            self.config, TICKS, partition, instruments=self.instruments, model=self.model, epoch=epoch
-        )
-        task = PartitionTask(
-            partition,
-            pipeline,
-            begin,
-            epoch,
-            published=published,
-            decisions_end=decisions_end,
-            last_record_us=self.clock(),
-        )
-        if snapshot is not None:
-            self._take_over(task, snapshot, begin)
-        positions, _ = await read_to_end(reader, self._topic(Position), partition, None)
-        for record in positions:
-            self.apply_account_record(task, Position, record)
-        log.info(
-            "partition_restored",
-            partition=partition,
-            position=task.position,
-            snapshot=snapshot.manifest.number if snapshot else None,
-            epoch=epoch,
-        )
-        return task
-
-    def _take_over(self, task: PartitionTask, snapshot: Snapshot, begin: int) -> None:
-        manifest = snapshot.manifest
-        task.pipeline.restore(snapshot.state)
-        task.position = task.safe = manifest.position
-        task.snapshots = manifest.number + 1
-        if begin > manifest.position:
-            task.trimmed = begin - manifest.position
-            task.position = begin
-            task.pipeline.normaliser.mark_gap()
-            message = (
-                f"{TICKS}[{task.partition}] was trimmed: {task.trimmed} records before offset {begin} are lost. "
-                "Raise its retention, or keep workers from lagging"
-            )
-            log.error("input_trimmed", partition=task.partition, lost=task.trimmed)
-            self.send(
-                Alert(
-                    component="worker",
-                    severity=Severity.CRITICAL,
-                    code="INPUT_TRIMMED",
-                    message=message,
-                    ts_alert=self.clock(),
-                ),
-                task.partition,
-                self.clock(),
-            )
-
-    def _last_decisions(self, records: Sequence[object]) -> tuple[dict[Market, int], int]:
-        published: dict[Market, int] = {}
-        epoch = -1
-        codec = self.codecs[QuoteDecision]
-        for record in records:
-            decision = codec.decode(record.value, record.headers)  # type: ignore[attr-defined]
-            assert isinstance(decision, QuoteDecision)
-            published[decision.market] = max(decision.ts_grid, published.get(decision.market, -1))
-            epoch = max(epoch, decision.epoch)
-        return published, epoch
+    def new_pipeline(self, partition: int) -> PartitionPipeline:
+        """Make a partition's stages, empty."""
+        return PartitionPipeline(self.config, TICKS, partition, instruments=self.instruments, model=self.model)
 
     def apply_account_record(self, task: PartitionTask, kind: type[Record], record: object) -> None:
         """Take a position or an execution into a partition's inventory; one that is not ours is passed over."""
@@ -385,7 +299,8 @@ class MicroBatchEngine:
                 task.last_record_us = now
                 self.send(tick, task.partition, tick.ts_recv)
 
-    def _topic(self, record: type[Record]) -> str:
+    def topic(self, record: type[Record]) -> str:
+        """Give the full name of a record's topic."""
         return topic_of(record).full_name(self.prefix)
 
     def _key(self, record: Record) -> bytes:
