@@ -1,0 +1,210 @@
+"""The desk: which decisions count, and what becomes of orders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from schemas.enums import Mode, OrderAction, OrderStatus, Side, Verdict
+from schemas.records import Cause, OrderIntent, QuoteDecision
+from sinks.executor.desk import Desk
+from sinks.executor.dry_run import DryRunVenue
+from sinks.executor.paper import PaperVenue
+from sinks.executor.port import Listings, Orders
+from sinks.executor.positions import zero_position
+
+MARKET = ("sim-sei-clob", "SEI/USDC")
+BOOK = ({"9.99": "100"}, {"10.01": "80"})
+BID, ASK = ("9.99", "5"), ("10.01", "5")
+Decide = Callable[..., QuoteDecision]
+
+
+def at(offset: int) -> Cause:
+    return Cause("trading.quotes", 2, offset, offset)
+
+
+def actions(orders: Orders | None) -> list[tuple[OrderAction, Side]]:
+    intents: tuple[OrderIntent, ...] = orders.intents if orders else ()
+    return [(intent.action, intent.side) for intent in intents]
+
+
+@pytest.fixture
+def desk(listings: Listings) -> Desk:
+    desk = Desk(PaperVenue(listings), listings, "demo")
+    desk.positions[MARKET] = zero_position(Mode.PAPER, "demo", MARKET, 2, 0, 0)
+    return desk
+
+
+@pytest.fixture
+def feed(desk: Desk, feed_of: Callable[[Any], Any]) -> Any:
+    return feed_of(desk)
+
+
+def test_a_target_becomes_orders_after_the_latency(desk: Desk, feed: Any, make_decision: Decide) -> None:
+    """Intents name the decision; they reach the venue 50 ms after the grid point."""
+    feed.snapshot(0, *BOOK)
+    decision = make_decision(0, (BID,), (ASK,))
+
+    orders = desk.decide(decision, at(7), now_us=9)
+
+    assert orders is not None
+    assert orders.ts_due == decision.ts_grid + 50_000
+    assert [i.order_id for i in orders.intents] == [f"{decision.decision_id}|BUY|0", f"{decision.decision_id}|SELL|0"]
+    assert [(i.ts_intent, i.cause_topic, i.cause_offset) for i in orders.intents] == [(9, "trading.quotes", 7)] * 2
+    assert desk.submit(orders, 10) == []
+    assert [r.status for r in feed.trade(50, Side.SELL, "9.98", "1")] == [
+        OrderStatus.OPEN,
+        OrderStatus.OPEN,
+        OrderStatus.PARTIAL,
+    ]
+
+
+def test_an_unchanged_target_keeps_its_orders(desk: Desk, feed: Any, make_decision: Decide) -> None:
+    """Same price and size: the order keeps its place in the queue; what moved is replaced, cancels first."""
+    feed.snapshot(0, *BOOK)
+    first = desk.decide(make_decision(0, (BID,), (ASK,)), at(1), 0)
+    assert first is not None
+    desk.submit(first, 0)
+
+    assert desk.decide(make_decision(200, (BID,), (ASK,)), at(2), 0) is None
+    moved = desk.decide(make_decision(400, (BID,), (("10.02", "5"),)), at(3), 0)
+
+    assert actions(moved) == [(OrderAction.CANCEL, Side.SELL), (OrderAction.PLACE, Side.SELL)]
+
+
+@pytest.mark.parametrize("verdict", [Verdict.EMPTY, Verdict.DENIED])
+def test_empty_and_denied_cancel_everything(desk: Desk, make_decision: Decide, verdict: Verdict) -> None:
+    """Neither asks for orders, whatever levels it names."""
+    placed = desk.decide(make_decision(0, (BID,), (ASK,)), at(1), 0)
+    assert placed is not None
+    desk.submit(placed, 0)
+
+    cancels = desk.decide(make_decision(200, (BID,), verdict=verdict), at(2), 0)
+
+    assert actions(cancels) == [(OrderAction.CANCEL, Side.BUY), (OrderAction.CANCEL, Side.SELL)]
+
+
+@pytest.mark.parametrize(
+    ("late", "why"),
+    [
+        ({"at_ms": 1_000}, "old_grid"),
+        ({"at_ms": 800}, "old_grid"),
+        ({"at_ms": 1_200, "epoch": 4}, "old_epoch"),
+        ({"at_ms": 1_200, "epoch": 5, "account": "other"}, "foreign"),
+        ({"at_ms": 1_200, "epoch": 5, "mode": Mode.DRY_RUN}, "foreign"),
+        ({"at_ms": 1_200, "epoch": 5, "symbol": "BTC/USDC"}, "unlisted"),
+    ],
+)
+def test_old_and_foreign_decisions_change_nothing(
+    desk: Desk, make_decision: Decide, late: dict[str, Any], why: str
+) -> None:
+    """Delivered again, older, of a replaced worker, of somebody else: counted and passed over."""
+    held = desk.decide(make_decision(1_000, (BID,), epoch=5), at(1), 0)
+    assert held is not None
+    desk.submit(held, 0)
+
+    assert desk.decide(make_decision(**{"epoch": 5, "asks": (ASK,), **late}), at(2), 0) is None
+    assert desk.counts[f"ignored_{why}"] == 1
+    assert len(desk.venue.working(MARKET)) == 1
+
+
+def test_a_decision_behind_the_market_is_not_acted_on(desk: Desk, feed: Any, make_decision: Decide) -> None:
+    """The clock of ticks has moved on by more than two seconds."""
+    feed.snapshot(2_001, *BOOK)
+
+    assert desk.decide(make_decision(0, (BID,)), at(1), 0) is None
+    assert desk.counts["ignored_stale"] == 1
+    assert desk.decide(make_decision(200, (BID,)), at(2), 0) is not None
+
+
+def test_silence_cancels_everything(desk: Desk, make_decision: Decide) -> None:
+    """No decision for two seconds of our clock; said once."""
+    placed = desk.decide(make_decision(0, (BID,), (ASK,)), at(1), now_us=0)
+    assert placed is not None
+    desk.submit(placed, 0)
+
+    assert desk.silenced(2_000_000) is None
+    cancels = desk.silenced(2_000_001)
+
+    assert cancels is not None
+    assert actions(cancels) == [(OrderAction.CANCEL, Side.BUY), (OrderAction.CANCEL, Side.SELL)]
+    reports = desk.submit(cancels, 2_000_002)
+    assert [(r.status, r.reason) for r in reports] == [(OrderStatus.CANCELLED, "TARGETS_SILENT")] * 2
+    assert desk.silenced(4_000_000) is None
+
+
+def test_leaving_a_partition_cancels_its_orders(desk: Desk, make_decision: Decide) -> None:
+    """Orders of other partitions stay; what was known of the partition is forgotten."""
+    placed = desk.decide(make_decision(0, (BID,)), at(1), 0)
+    assert placed is not None
+    desk.submit(placed, 0)
+
+    assert desk.cancel_all([0, 1], 0) is None
+    cancels = desk.cancel_all([2], 0)
+    assert actions(cancels) == [(OrderAction.CANCEL, Side.BUY)]
+    desk.forget(2)
+    assert desk.venue.working(MARKET) == []
+    assert desk.positions == {}
+
+
+def test_a_fill_is_booked_with_its_offset(desk: Desk, feed: Any, make_decision: Decide) -> None:
+    """Reports that fill nothing leave the position as it is."""
+    feed.snapshot(0, *BOOK)
+    placed = desk.decide(make_decision(0, (BID,)), at(1), 0)
+    assert placed is not None
+    desk.submit(placed, 0)
+    opened, filled = feed.trade(60, Side.SELL, "9.98", "5")
+
+    assert desk.booked([(opened, 30)], 1) == []
+    (position,) = desk.booked([(filled, 31)], 2)
+
+    assert (position.quantity, position.executions_offset, position.fill_count) == (5 * 10**8, 32, 1)
+    assert desk.positions[MARKET] == position
+
+
+def test_a_tick_that_is_delivered_again_changes_nothing(desk: Desk, feed: Any, make_decision: Decide) -> None:
+    """Offsets that were applied are passed over: a print fills once."""
+    feed.snapshot(0, *BOOK)
+    placed = desk.decide(make_decision(0, (("10.00", "5"),)), at(1), 0)
+    assert placed is not None
+    desk.submit(placed, 0)
+    feed.trade(60, Side.SELL, "10.00", "1")
+    feed._offset -= 1
+
+    assert feed.trade(60, Side.SELL, "10.00", "1") == []
+
+
+def test_the_cause_of_an_order_is_the_tick_behind_its_decision(desk: Desk, feed: Any, make_decision: Decide) -> None:
+    """Tick to order is measured from there; before that tick is known, from the grid point."""
+    feed.snapshot(0, *BOOK)
+    feed.trade(203, Side.BUY, "10.01", "1")
+    decision = make_decision(200, (BID,))
+
+    known = desk.decide(replace(decision, cause_offset=feed._offset), at(1), 0)
+    unknown = desk.decide(make_decision(400, (ASK,)), at(2), 0)
+
+    assert known is not None
+    assert known.intents[0].ts_cause == decision.ts_grid + 3_000
+    assert unknown is not None
+    assert unknown.intents[0].ts_cause == decision.ts_grid + 200_000
+
+
+def test_a_dry_run_journals_and_never_fills(
+    listings: Listings, feed_of: Callable[[Any], Any], make_decision: Decide
+) -> None:
+    """Its intents say dry_run, targets are still compared, and no execution is ever reported."""
+    desk = Desk(DryRunVenue(listings), listings, "demo")
+    feed = feed_of(desk)
+    feed.snapshot(0, *BOOK)
+    orders = desk.decide(make_decision(0, (BID,), mode=Mode.DRY_RUN), at(1), 0)
+    assert orders is not None
+
+    assert desk.submit(orders, 0) == []
+    assert {intent.mode for intent in orders.intents} == {Mode.DRY_RUN}
+    assert feed.trade(60, Side.SELL, "9.00", "500") == []
+    assert desk.decide(make_decision(200, (BID,), mode=Mode.DRY_RUN), at(2), 0) is None
+    cancels = desk.decide(make_decision(400, mode=Mode.DRY_RUN), at(3), 0)
+    assert actions(cancels) == [(OrderAction.CANCEL, Side.BUY)]

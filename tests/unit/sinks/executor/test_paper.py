@@ -1,0 +1,257 @@
+"""The paper venue's rules, one by one: arrival, rejection, queue, prints, cancels, fees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from schemas.enums import Flag, Mode, OrderAction, OrderStatus, Side, TickKind, TimeInForce
+from schemas.numbers import NOTIONAL_SCALE, PRICE_SCALE, SIZE_SCALE, to_units
+from schemas.reasons import OrderReason
+from schemas.records import ExecutionReport, Market, OrderIntent, Tick
+from sinks.executor.paper import PaperVenue
+from sinks.executor.port import Listings, Orders
+
+BOOK = ({"9.99": "100", "9.98": "50"}, {"10.01": "80"})
+
+
+def price(text: str) -> int:
+    return to_units(text, PRICE_SCALE)
+
+
+def size(text: str) -> int:
+    return to_units(text, SIZE_SCALE)
+
+
+def shown(reports: list[ExecutionReport]) -> list[tuple[str, OrderStatus, int | None]]:
+    return [(r.order_id, r.status, r.last_size) for r in reports]
+
+
+class Trader:
+    """Sends orders to the venue under test, due at a millisecond of its clock."""
+
+    def __init__(self, venue: PaperVenue, feed: Any, market: Market) -> None:
+        self.venue = venue
+        self.feed = feed
+        self._market = market
+
+    def place(self, name: str, side: Side, at_price: str, of_size: str, *, due_ms: int) -> list[ExecutionReport]:
+        return self._send(OrderAction.PLACE, name, (side, at_price, of_size), due_ms)
+
+    def cancel(self, name: str, *, due_ms: int | None) -> list[ExecutionReport]:
+        return self._send(OrderAction.CANCEL, name, (Side.NONE, "0", "0"), due_ms)
+
+    def _send(
+        self, action: OrderAction, name: str, what: tuple[Side, str, str], due_ms: int | None
+    ) -> list[ExecutionReport]:
+        intent = OrderIntent(
+            order_id=name,
+            decision_id="d",
+            action=action,
+            mode=Mode.PAPER,
+            account="demo",
+            venue=self._market[0],
+            symbol=self._market[1],
+            side=what[0],
+            price=price(what[1]),
+            size=size(what[2]),
+            time_in_force=TimeInForce.POST_ONLY,
+            ts_intent=0,
+            ts_cause=0,
+            cause_topic="trading.quotes",
+            cause_partition=2,
+            cause_first_offset=40,
+            cause_offset=40,
+        )
+        ts_due = 0 if due_ms is None else 1_700_000_000_000_000 + due_ms * 1_000
+        return self.venue.submit(Orders((intent,), ts_due, OrderReason.TARGET_CHANGED), now_us=5)
+
+
+@pytest.fixture
+def trader(listings: Listings, feed_of: Callable[[PaperVenue], Any]) -> Trader:
+    venue = PaperVenue(listings)
+    return Trader(venue, feed_of(venue), next(iter(listings)))
+
+
+def test_an_order_arrives_when_the_clock_passes_its_due_time(trader: Trader) -> None:
+    """Not with the record before, and before the record that passes it is matched."""
+    trader.feed.snapshot(0, *BOOK)
+    assert trader.place("a", Side.BUY, "10.00", "5", due_ms=50) == []
+
+    assert trader.feed.trade(49, Side.SELL, "9.99", "5") == []
+    reports = trader.feed.trade(50, Side.SELL, "9.99", "3")
+
+    assert shown(reports) == [("a", OrderStatus.OPEN, None), ("a", OrderStatus.PARTIAL, size("3"))]
+    assert [r.execution_id for r in reports] == ["a|0", "a|1"]
+    assert reports[0].ts_event == 1_700_000_000_050_000
+    assert reports[1].cause_topic == "market.ticks"
+
+
+def test_an_order_that_is_late_arrives_at_once(trader: Trader) -> None:
+    """The clock has already passed its due time: it cannot have been there earlier."""
+    trader.feed.snapshot(100, *BOOK)
+
+    reports = trader.place("a", Side.BUY, "9.99", "5", due_ms=50)
+
+    assert shown(reports) == [("a", OrderStatus.OPEN, None)]
+    assert reports[0].ts_event == 1_700_000_000_100_000
+
+
+def test_the_queue_ahead_trades_first(trader: Trader) -> None:
+    """An order at a displayed price is filled only by what trades there after those before it."""
+    trader.feed.snapshot(0, *BOOK)
+    trader.place("a", Side.BUY, "9.99", "20", due_ms=0)
+
+    assert trader.feed.trade(1, Side.SELL, "9.99", "60") == []
+    assert shown(trader.feed.trade(2, Side.SELL, "9.99", "50")) == [("a", OrderStatus.PARTIAL, size("10"))]
+    assert shown(trader.feed.trade(3, Side.SELL, "9.99", "50")) == [("a", OrderStatus.FILLED, size("10"))]
+    assert trader.feed.trade(4, Side.SELL, "9.99", "50") == []
+
+
+def test_a_print_through_the_price_fills_at_the_price(trader: Trader) -> None:
+    """The market went through us: nobody is ahead any more, then or later."""
+    trader.feed.snapshot(0, *BOOK)
+    trader.place("a", Side.BUY, "9.99", "20", due_ms=0)
+
+    through = trader.feed.trade(1, Side.SELL, "9.98", "5")
+    assert shown(through) == [("a", OrderStatus.PARTIAL, size("5"))]
+    assert through[0].last_price == price("9.99")
+    assert shown(trader.feed.trade(2, Side.SELL, "9.99", "5")) == [("a", OrderStatus.PARTIAL, size("5"))]
+
+
+def test_prints_of_the_other_side_fill_nothing(trader: Trader) -> None:
+    """A buyer who takes trades with asks."""
+    trader.feed.snapshot(0, *BOOK)
+    trader.place("a", Side.BUY, "10.00", "5", due_ms=0)
+
+    assert trader.feed.trade(1, Side.BUY, "9.00", "50") == []
+
+
+def test_one_print_fills_no_more_than_its_size(trader: Trader) -> None:
+    """Best price first, then in the order of arrival; what one order takes is gone for the next."""
+    trader.feed.snapshot(0, {"9.90": "1"}, {"10.01": "80"})
+    trader.place("low", Side.BUY, "9.95", "10", due_ms=0)
+    trader.place("first", Side.BUY, "9.97", "10", due_ms=0)
+    trader.place("second", Side.BUY, "9.97", "10", due_ms=0)
+
+    reports = trader.feed.trade(1, Side.SELL, "9.95", "25")
+
+    assert shown(reports) == [
+        ("first", OrderStatus.FILLED, size("10")),
+        ("second", OrderStatus.FILLED, size("10")),
+        ("low", OrderStatus.PARTIAL, size("5")),
+    ]
+
+
+def test_asks_mirror_bids(trader: Trader) -> None:
+    """A seller's order is filled by buyers at or above its price."""
+    trader.feed.snapshot(0, *BOOK)
+    trader.place("a", Side.SELL, "10.01", "10", due_ms=0)
+
+    assert trader.feed.trade(1, Side.BUY, "10.01", "80") == []
+    assert shown(trader.feed.trade(2, Side.BUY, "10.02", "4")) == [("a", OrderStatus.PARTIAL, size("4"))]
+
+
+@pytest.mark.parametrize(
+    ("side", "at_price", "of_size", "reason"),
+    [
+        (Side.BUY, "10.01", "5", OrderReason.POST_ONLY_WOULD_CROSS),
+        (Side.BUY, "10.02", "5", OrderReason.POST_ONLY_WOULD_CROSS),
+        (Side.SELL, "9.99", "5", OrderReason.POST_ONLY_WOULD_CROSS),
+        (Side.BUY, "9.985", "5", OrderReason.OFF_TICK),
+        (Side.BUY, "9.98", "5.5", OrderReason.OFF_LOT),
+        (Side.BUY, "0.01", "5", OrderReason.BELOW_MINIMUM),
+    ],
+)
+def test_orders_that_a_venue_would_refuse_are_rejected(
+    trader: Trader, side: Side, at_price: str, of_size: str, reason: OrderReason
+) -> None:
+    """Post-only never takes, and prices, sizes and minima are the instrument's."""
+    trader.feed.snapshot(0, *BOOK)
+
+    reports = trader.place("a", side, at_price, of_size, due_ms=0)
+
+    assert [(r.status, r.reason) for r in reports] == [(OrderStatus.REJECTED, reason)]
+    assert trader.venue.working(("sim-sei-clob", "SEI/USDC")) == []
+
+
+def test_nothing_rests_on_a_book_that_is_not_known(trader: Trader, make_tick: Callable[..., Tick]) -> None:
+    """Before the first snapshot, and after a gap until the next one."""
+    trader.feed.message(0, make_tick(kind=TickKind.LEVEL, side=Side.BUY, price=price("9"), size=size("1")))
+    assert trader.place("a", Side.BUY, "9.99", "5", due_ms=0)[0].reason is OrderReason.BOOK_NOT_LIVE
+
+    trader.feed.snapshot(1, *BOOK)
+    assert trader.place("b", Side.BUY, "9.99", "5", due_ms=1)[0].status is OrderStatus.OPEN
+
+    trader.feed.message(2, make_tick(kind=TickKind.STATUS, flags=int(Flag.GAPPED)))
+    assert trader.place("c", Side.BUY, "9.99", "5", due_ms=2)[0].reason is OrderReason.BOOK_NOT_LIVE
+
+
+def test_orders_wait_for_the_end_of_a_message(trader: Trader, make_tick: Callable[..., Tick]) -> None:
+    """A half-applied snapshot shows no queue."""
+    trader.feed.snapshot(0, *BOOK)
+    level = make_tick(kind=TickKind.LEVEL, side=Side.BUY, price=price("9.99"), size=size("30"))
+    trader.feed.raw(replace(make_tick(kind=TickKind.CLEAR), message=9, last=False))
+
+    assert trader.place("a", Side.BUY, "9.99", "5", due_ms=0) == []
+    trader.feed.raw(replace(level, message=9, ordinal=1, first=False))
+
+    assert shown(trader.feed.trade(1, Side.SELL, "9.99", "35")) == [
+        ("a", OrderStatus.OPEN, None),
+        ("a", OrderStatus.FILLED, size("5")),
+    ]
+
+
+def test_a_broken_message_makes_the_book_unknown(trader: Trader, make_tick: Callable[..., Tick]) -> None:
+    """A new message before the end of the last one: something is missing."""
+    trader.feed.snapshot(0, *BOOK)
+    trader.feed.raw(replace(make_tick(kind=TickKind.LEVEL, side=Side.BUY, price=price("9")), message=9, last=False))
+    trader.feed.message(1, make_tick(kind=TickKind.LEVEL, side=Side.BUY, price=price("9")))
+
+    assert trader.place("a", Side.BUY, "9.99", "5", due_ms=0)[0].reason is OrderReason.BOOK_NOT_LIVE
+
+
+def test_a_cancel_takes_effect_when_it_arrives(trader: Trader) -> None:
+    """Until then the order can be filled; a cancel that finds nothing says nothing."""
+    trader.feed.snapshot(0, *BOOK)
+    trader.place("a", Side.BUY, "10.00", "5", due_ms=0)
+    trader.place("b", Side.BUY, "9.99", "5", due_ms=0)
+    trader.cancel("a", due_ms=50)
+    trader.cancel("b", due_ms=50)
+    assert trader.venue.working(("sim-sei-clob", "SEI/USDC")) == []
+
+    assert shown(trader.feed.trade(49, Side.SELL, "10.00", "5")) == [("a", OrderStatus.FILLED, size("5"))]
+    assert shown(trader.feed.trade(50, Side.SELL, "9.98", "5")) == [("b", OrderStatus.CANCELLED, None)]
+
+
+def test_a_cancel_at_once_also_ends_an_order_on_its_way(trader: Trader) -> None:
+    """It never arrives, and its end is reported."""
+    trader.feed.snapshot(0, *BOOK)
+    trader.place("a", Side.BUY, "10.00", "5", due_ms=50)
+
+    assert shown(trader.cancel("a", due_ms=None)) == [("a", OrderStatus.CANCELLED, None)]
+    assert trader.feed.trade(60, Side.SELL, "9.99", "5") == []
+
+
+def test_a_trade_that_is_delivered_twice_fills_once(trader: Trader) -> None:
+    """By its id, where the venue gives one."""
+    trader.feed.snapshot(0, *BOOK)
+    trader.place("a", Side.BUY, "10.00", "9", due_ms=0)
+
+    assert len(trader.feed.trade(1, Side.SELL, "10.00", "3", trade_id="t1")) == 1
+    assert trader.feed.trade(2, Side.SELL, "10.00", "3", trade_id="t1") == []
+    assert len(trader.feed.trade(3, Side.SELL, "10.00", "3", trade_id="t2")) == 1
+
+
+def test_a_fill_pays_the_maker_fee_exactly(trader: Trader) -> None:
+    """2 bps of the notional, in 1e-17."""
+    trader.feed.snapshot(0, *BOOK)
+    trader.place("a", Side.BUY, "10.00", "5", due_ms=0)
+
+    (report,) = trader.feed.trade(1, Side.SELL, "10.00", "5")
+
+    assert report.fee == to_units("0.01", NOTIONAL_SCALE, bits=128)
+    assert report.filled_size == size("5")
