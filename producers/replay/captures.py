@@ -15,7 +15,7 @@ import heapq
 import re
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import Enum, auto
 from itertools import islice
@@ -59,7 +59,7 @@ class LineKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a recording, with the recorder's time in microseconds."""
+    """One line of a recording, with the recorder's time in microseconds; a DAMAGED one has that of the line before."""
 
     kind: LineKind
     ts_us: int
@@ -86,6 +86,14 @@ class Capture:
         files = [_parsed(path, _parse_cryptofeed) for path in (self.path, *self.answers)]
         return heapq.merge(*files, key=lambda line: line.ts_us) if self.answers else files[0]
 
+    def first_us(self) -> int:
+        """Give the recorder's time at the first line, microseconds.
+
+        Raises:
+            CaptureError: the file cannot be read any more.
+        """
+        return next(line.ts_us for line in self.lines() if line.kind is not LineKind.DAMAGED)
+
 
 def open_capture(path: Path) -> Capture:
     """Find out a recording's format.
@@ -101,9 +109,9 @@ def open_capture(path: Path) -> Capture:
     for line in probe:
         if line.kind is LineKind.DAMAGED:
             continue
-        if _parse_stamped(line.text, 0).kind is not LineKind.DAMAGED:
+        if _parse_stamped(line.text).kind is not LineKind.DAMAGED:
             return Capture(path, (), is_cryptofeed=False)
-        kind = _parse_cryptofeed(line.text, 0).kind
+        kind = _parse_cryptofeed(line.text).kind
         if kind is LineKind.ANSWERED and ".ws." not in path.name:
             raise CaptureError(str(path), "holds REST answers only", "Name the .ws file beside it")
         if kind is not LineKind.DAMAGED:
@@ -119,15 +127,16 @@ def _answers_beside(path: Path) -> tuple[Path, ...]:
     return tuple(sorted(p for p in path.parent.iterdir() if p.name.startswith(prefix) and p.is_file()))
 
 
-def _parsed(path: Path, parse: Callable[[bytes, int], Line]) -> Iterator[Line]:
+def _parsed(path: Path, parse: Callable[[bytes], Line]) -> Iterator[Line]:
     ts_us = 0
     for raw in _raw_lines(path):
-        if raw.kind is LineKind.DAMAGED:
-            yield Line(LineKind.DAMAGED, ts_us, raw.text, raw.url)
-        elif raw.text and not raw.text.startswith(_HEADER):
-            line = parse(raw.text, ts_us)
-            ts_us = line.ts_us
-            yield line
+        if raw.kind is LineKind.RECEIVED and (not raw.text or raw.text.startswith(_HEADER)):
+            continue
+        line = raw if raw.kind is LineKind.DAMAGED else parse(raw.text)
+        if line.kind is LineKind.DAMAGED:
+            line = replace(line, ts_us=ts_us)
+        ts_us = line.ts_us
+        yield line
 
 
 def _raw_lines(path: Path) -> Iterator[Line]:
@@ -156,15 +165,15 @@ def _skip_line(stream: BinaryIO) -> None:
         pass
 
 
-def _parse_stamped(text: bytes, ts_us: int) -> Line:
+def _parse_stamped(text: bytes) -> Line:
     if found := _NANOS.fullmatch(text):
         return Line(LineKind.RECEIVED, int(found[1]) // 1_000, found[2])
     if found := _MICROS.fullmatch(text):
         return Line(LineKind.RECEIVED, int(found[1]), found[2])
-    return Line(LineKind.DAMAGED, ts_us, text, "not `<local_ns> <json>`")
+    return Line(LineKind.DAMAGED, 0, text, "not `<local_ns> <json>`")
 
 
-def _parse_cryptofeed(text: bytes, ts_us: int) -> Line:
+def _parse_cryptofeed(text: bytes) -> Line:
     if found := _RECEIVED.fullmatch(text):
         return Line(LineKind.RECEIVED, _micros(found[1]), found[2])
     if found := _CONNECTED.fullmatch(text):
@@ -173,7 +182,7 @@ def _parse_cryptofeed(text: bytes, ts_us: int) -> Line:
         return Line(LineKind.ANSWERED, _micros(found[2]), found[3], found[1].decode(errors="replace"))
     if found := _SENT.fullmatch(text):
         return Line(LineKind.SENT, _micros(found[2]), found[3], found[1].decode(errors="replace"))
-    return Line(LineKind.DAMAGED, ts_us, text, "not a line of cryptofeed's raw collection")
+    return Line(LineKind.DAMAGED, 0, text, "not a line of cryptofeed's raw collection")
 
 
 def _micros(seconds: bytes) -> int:

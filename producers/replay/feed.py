@@ -59,6 +59,10 @@ def replay(capture: Capture, recording: Recording, *, silence_us: int = 30_000_0
     is_fresh = False
     for line in capture.lines():
         now_us = line.ts_us
+        if line.kind is LineKind.DAMAGED:
+            bad = BadFrame(DeadLetterReason.MALFORMED, line.url, line.text)
+            yield Moment(now_us, Effects(bad=[bad]))
+            continue
         if last_us is None:
             yield Moment(now_us, source.open(now_us))
             is_fresh = True
@@ -103,7 +107,5 @@ def _take(line: Line, recording: Recording) -> Effects:
         case LineKind.ANSWERED:
             tag = recording.answer_tag(line.url)
             return Effects() if tag is None else source.fetched(tag, line.text, line.ts_us)
-        case LineKind.DAMAGED:
-            return Effects(bad=[BadFrame(DeadLetterReason.MALFORMED, line.url, line.text)])
         case _:
             return Effects()

@@ -47,12 +47,13 @@ async def play(
     due_s = clock_s()
     last_us: int | None = None
     for number, moment in enumerate(moments):
-        if last_us is not None and speed is not None:
-            due_s += min(max(moment.now_us - last_us, 0), _MAX_WAIT_US) / 1e6 / speed
-        last_us = moment.now_us
-        wait_s = due_s - clock_s()
-        if speed is not None and wait_s > 0:
-            await sleep(wait_s)
+        if moment.effects.ticks and speed is not None:
+            if last_us is not None:
+                due_s += min(max(moment.now_us - last_us, 0), _MAX_WAIT_US) / 1e6 / speed
+            last_us = moment.now_us
+            wait_s = due_s - clock_s()
+            if wait_s > 0:
+                await sleep(wait_s)
         if number % _YIELD_EVERY == 0:
             # An interruption must find a place to come in.
             await sleep(0)

@@ -90,6 +90,7 @@ def test_damaged_lines_are_handed_on_and_the_rest_goes_on(tmp_path: Path, good: 
     assert [line.text for line in lines if line.kind is LineKind.DAMAGED][:2] == [b"\x00\xff", b"garbage"]
     assert len([line for line in lines if line.kind is LineKind.RECEIVED]) == 4
     assert lines[-1].kind is LineKind.DAMAGED
+    assert [line.ts_us for line in lines[-2:]] == [lines[-2].ts_us] * 2
 
 
 def test_a_cut_compressed_file_gives_what_it_has(tmp_path: Path) -> None:

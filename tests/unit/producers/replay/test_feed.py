@@ -113,14 +113,15 @@ def test_answers_are_told_from_frames(tmp_path: Path) -> None:
 
 
 def test_damaged_lines_are_dead_letters(tmp_path: Path) -> None:
-    """Counted, and the rest goes on."""
+    """Counted, and the rest goes on; one before the first time does not open the session."""
     capture = recorded(tmp_path, (0, "a"))
-    with capture.path.open("ab") as file:
-        file.write(b"half a li")
-    _, moments = replayed(capture)
+    capture.path.write_bytes(b"\xff\xfe\n" + capture.path.read_bytes() + b"half a li")
+    diary, moments = replayed(capture)
 
+    assert diary.calls == [("open", 0), ("receive", 0)]
     assert [(b.reason, b.payload) for m in moments for b in m.effects.bad] == [
-        (DeadLetterReason.MALFORMED, b"half a li")
+        (DeadLetterReason.MALFORMED, b"\xff\xfe"),
+        (DeadLetterReason.MALFORMED, b"half a li"),
     ]
 
 

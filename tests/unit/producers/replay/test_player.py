@@ -73,10 +73,10 @@ async def test_only_ticks_and_bad_frames_are_published_and_counted() -> None:
     """A recording has no socket to send on."""
     stage, played = Stage(), Played()
     bad = BadFrame(DeadLetterReason.MALFORMED, "x", b"y")
-    told = [*moments(5), Moment(6, Effects(bad=[bad], send=["subscribe"], reconnect="no ack"))]
+    told = [Moment(0, Effects(bad=[bad], send=["subscribe"], reconnect="no ack")), *moments(6)]
     await play(told, SOURCE, stage.publish, played, speed=None, clock_s=stage.clock_s, sleep=stage.sleep)
 
-    assert stage.log[1][1] == Effects(bad=[bad])
+    assert stage.log[0][1] == Effects(bad=[bad])
     assert played == Played(ticks=1, bad=1, last_us=6)
 
 
