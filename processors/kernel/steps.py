@@ -53,10 +53,10 @@ class TradeStep:
 
 @dataclass(frozen=True, slots=True)
 class WatermarkStep:
-    """A source's promise that no trade before `watermark` will follow."""
+    """A source's promise that no trade before `watermark` will follow; None where its venue gives no event times."""
 
     source: str
-    watermark: int
+    watermark: int | None
     offset: int
     ts_recv: int
 

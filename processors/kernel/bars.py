@@ -1,0 +1,262 @@
+"""The bars stage: M1, M5, M15, H1, H4 and D1 by the contract of `docs/bars.md`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum, unique
+
+from processors.kernel.barbook import MINUTE_US, BarBook, Interval
+from processors.kernel.ohlc import Ohlc
+from processors.kernel.steps import Emit, GridStep, State, Step, TradeStep, WatermarkStep
+from schemas.enums import BarState, Flag
+from schemas.numbers import INT64_MAX, divide_half_even
+from schemas.records import Bar, Market
+
+__all__ = ["BarBuilder", "BarConfig", "EmptyPolicy"]
+
+_PARTIAL_US = 1_000_000
+
+
+@unique
+class EmptyPolicy(StrEnum):
+    """What becomes of an interval without trades."""
+
+    NONE = "none"
+    """No bar."""
+    CARRY_CLOSE = "carry_close"
+    """A bar of the last close, without volume, from a market's first bar on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BarConfig:
+    """The limits of the stage; times in microseconds.
+
+    Attributes:
+        silence_us: A source silent for longer makes its ended bars final, flagged GAPPED.
+        correction_us: Partition-clock time after a bar is final in which a late trade corrects it.
+        lateness_us: How far a source's watermark stays behind what it has seen; tells since when it observes.
+        max_ahead_us: An event time further after its receipt is not believed; the receipt stands in.
+    """
+
+    silence_us: int = 30_000_000
+    correction_us: int = 600_000_000
+    lateness_us: int = 1_000_000
+    max_ahead_us: int = 86_400_000_000
+    emit_empty: EmptyPolicy = EmptyPolicy.NONE
+
+
+@dataclass(slots=True)
+class _Source:
+    """What is known of a source: its promise, when it was heard, and since when (event time) it observes."""
+
+    watermark: int | None = None
+    heard_us: int = 0
+    observed_us: int | None = None
+
+
+class BarBuilder:
+    """The bars stage of one partition.
+
+    Attributes:
+        too_late: Trades whose bar could not be corrected any more.
+        unfit: Bars not emitted because their volume is more than the contract holds.
+    """
+
+    def __init__(self, config: BarConfig, topic: str, partition: int) -> None:
+        self._config = config
+        self._topic = topic
+        self._partition = partition
+        self.too_late = 0
+        self.unfit = 0
+        self._books: dict[Market, BarBook] = {}
+        self._sources: dict[str, _Source] = {}
+        self._clock_us = 0
+        self._offset = 0
+        self._grid_us: int | None = None
+
+    def run(self, steps: Sequence[Step], emit: Emit) -> None:
+        """Read steps in order; emits partial, final and corrected bars."""
+        for step in steps:
+            self._offset = max(self._offset, step.offset)
+            if isinstance(step, TradeStep):
+                self._clock_us = max(self._clock_us, step.tick.ts_recv)
+                self._trade(step, emit)
+            elif isinstance(step, GridStep):
+                self._clock_us = max(self._clock_us, step.ts_grid)
+                self._grid(step, emit)
+            else:
+                self._clock_us = max(self._clock_us, step.ts_recv)
+                if isinstance(step, WatermarkStep):
+                    self._watermark(step, emit)
+                elif step.market in self._books:
+                    self._books[step.market].gap()
+
+    def _trade(self, step: TradeStep, emit: Emit) -> None:
+        tick = step.tick
+        at_us, flags = self._event_time(step)
+        source = self._source(tick.source)
+        source.heard_us = self._clock_us
+        if source.observed_us is None:
+            source.observed_us = at_us
+        book = self._books.get(tick.market)
+        if book is None:
+            book = self._books[tick.market] = self._new_book(tick.market, tick.source, source)
+        elif book.source != tick.source:
+            book.source = tick.source
+            if source.watermark is not None:
+                self._finalise(book, source.watermark, emit, step.tick.ts_recv)
+        book.close(self._clock_us, self._config.correction_us)
+        if book.is_too_late(at_us):
+            self.too_late += 1
+            return
+        for timeframe, start in book.add(at_us, step.offset, tick, flags):
+            slot = book.slots[timeframe][start]
+            if not slot.revision:
+                slot.is_complete = source.observed_us <= start
+            self._emit(book, (timeframe, start), emit, tick.ts_recv)
+
+    def _event_time(self, step: TradeStep) -> tuple[int, int]:
+        ts_event, ts_recv = step.tick.ts_event, step.tick.ts_recv
+        if ts_event is None or ts_event - ts_recv > self._config.max_ahead_us:
+            return ts_recv, step.flags | Flag.NO_EVENT_TIME
+        return ts_event, step.flags
+
+    def _new_book(self, market: Market, name: str, source: _Source) -> BarBook:
+        book = BarBook(market, name)
+        if source.watermark is not None:
+            book.final_us = _minute(source.watermark)
+            book.closed_us = _minute(source.watermark - self._config.correction_us)
+            book.boundaries = [(self._clock_us, book.final_us)]
+        return book
+
+    def _watermark(self, step: WatermarkStep, emit: Emit) -> None:
+        source = self._source(step.source)
+        source.heard_us = self._clock_us
+        if step.watermark is not None:
+            source.watermark = max(step.watermark, source.watermark or step.watermark)
+            if source.observed_us is None:
+                source.observed_us = step.watermark + self._config.lateness_us
+        # A venue without event times: its trades are placed by receipt, and no later one is received earlier.
+        boundary = step.ts_recv if source.watermark is None else source.watermark
+        for book in self._books.values():
+            if book.source == step.source:
+                self._finalise(book, boundary, emit, step.ts_recv)
+
+    def _grid(self, step: GridStep, emit: Emit) -> None:
+        second = step.ts_grid - step.ts_grid % _PARTIAL_US
+        before = step.ts_grid - 1 if self._grid_us is None else self._grid_us
+        self._grid_us = step.ts_grid
+        if second <= before:
+            return
+        for book in self._books.values():
+            if self._clock_us - self._sources[book.source].heard_us > self._config.silence_us:
+                self._finalise(book, self._clock_us, emit, step.ts_trigger, is_silent=True)
+            book.close(self._clock_us, self._config.correction_us)
+            for interval in book.partials():
+                self._emit(book, interval, emit, step.ts_trigger)
+
+    def _finalise(self, book: BarBook, until_us: int, emit: Emit, ts_trigger: int, *, is_silent: bool = False) -> None:
+        flags = int(Flag.GAPPED) if is_silent else 0
+        is_carrying = self._config.emit_empty is EmptyPolicy.CARRY_CLOSE
+        for interval in book.finalise(_minute(until_us), self._clock_us, flags, is_carrying=is_carrying):
+            timeframe, start = interval
+            observed_us = self._sources[book.source].observed_us
+            slot = book.slots[timeframe][start]
+            slot.is_complete = not is_silent and observed_us is not None and observed_us <= start
+            self._emit(book, interval, emit, ts_trigger)
+
+    def _source(self, name: str) -> _Source:
+        source = self._sources.get(name)
+        if source is None:
+            source = self._sources[name] = _Source()
+        return source
+
+    def _emit(self, book: BarBook, interval: Interval, emit: Emit, ts_trigger: int) -> None:
+        bar = self._bar(book, interval, self._clock_us)
+        if bar is None:
+            self.unfit += 1
+            return
+        book.slots[interval[0]][interval[1]].revision += 1
+        emit(bar, ts_trigger)
+
+    def _bar(self, book: BarBook, interval: Interval, ts_emit: int) -> Bar | None:
+        slot, ohlc, flags = book.content(interval)
+        timeframe, start = interval
+        if ohlc is None:
+            price = slot.carry or 0
+            at = (start, self._offset)
+            ohlc = Ohlc(at, at, price, price, price, price, first_offset=self._offset)
+        elif ohlc.volume > INT64_MAX:
+            return None
+        return Bar(
+            venue=book.market[0],
+            symbol=book.market[1],
+            timeframe=timeframe,
+            ts_open=start,
+            ts_close=start + timeframe.micros,
+            ts_emit=ts_emit,
+            open=ohlc.open,
+            high=ohlc.high,
+            low=ohlc.low,
+            close=ohlc.close,
+            volume=ohlc.volume,
+            buy_volume=ohlc.buy_volume,
+            sell_volume=ohlc.sell_volume,
+            quote_volume=ohlc.quote_volume,
+            vwap=divide_half_even(ohlc.quote_volume, ohlc.volume) if ohlc.volume else ohlc.close,
+            trade_count=ohlc.count,
+            first_sequence=ohlc.first_sequence,
+            last_sequence=ohlc.last_sequence,
+            state=slot.state,
+            revision=slot.revision,
+            is_complete=slot.is_complete,
+            flags=flags,
+            cause_topic=self._topic,
+            cause_partition=self._partition,
+            cause_first_offset=ohlc.first_offset,
+            cause_offset=self._offset,
+        )
+
+    def open_bars(self, ts_emit: int) -> list[Bar]:
+        """Give every open bar as it stands, PARTIAL and incomplete, for the end of a log."""
+        found: Iterable[Bar | None] = (
+            self._bar(book, interval, ts_emit)
+            for _, book in sorted(self._books.items())
+            for interval in book.open_intervals()
+        )
+        return [bar for bar in found if bar is not None and bar.state is BarState.PARTIAL]
+
+    def state(self) -> State:
+        """Give all that a restart needs, as JSON-able values."""
+        return {
+            "books": [book.state() for book in self._books.values()],
+            "sources": [
+                [name, source.watermark, source.heard_us, source.observed_us] for name, source in self._sources.items()
+            ],
+            "clock_us": self._clock_us,
+            "offset": self._offset,
+            "grid_us": self._grid_us,
+            "too_late": self.too_late,
+            "unfit": self.unfit,
+        }
+
+    def restore(self, state: State) -> None:
+        """Take back what `state` gave."""
+        self._books = {}
+        for saved in state["books"]:
+            book = BarBook.restored(saved)
+            self._books[book.market] = book
+        self._sources = {
+            name: _Source(watermark, heard_us, observed_us)
+            for name, watermark, heard_us, observed_us in state["sources"]
+        }
+        self._clock_us = state["clock_us"]
+        self._offset = state["offset"]
+        self._grid_us = state["grid_us"]
+        self.too_late = state["too_late"]
+        self.unfit = state["unfit"]
+
+
+def _minute(ts_us: int) -> int:
+    return ts_us - ts_us % MINUTE_US

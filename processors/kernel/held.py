@@ -1,0 +1,35 @@
+"""Ticks that are kept for later, and their form in a snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import fields
+from operator import attrgetter
+from typing import Any, TypeAlias
+
+from schemas.enums import Side, TickKind
+from schemas.records import Tick
+
+__all__ = ["Held", "dump", "load"]
+
+Held: TypeAlias = tuple[int, Tick]
+"""A tick and its offset."""
+
+_NAMES = tuple(field.name for field in fields(Tick))
+_values = attrgetter(*_NAMES)
+
+
+def dump(held: Iterable[Held]) -> list[list[Any]]:
+    """Give ticks as JSON-able values."""
+    return [[offset, *_values(tick)] for offset, tick in held]
+
+
+def load(rows: Iterable[list[Any]]) -> list[Held]:
+    """Take back what `dump` gave."""
+    held = []
+    for offset, *values in rows:
+        named = dict(zip(_NAMES, values, strict=True))
+        named["kind"] = TickKind(named["kind"])
+        named["side"] = Side(named["side"])
+        held.append((offset, Tick(**named)))
+    return held
