@@ -24,7 +24,8 @@ Event = tuple[str, tuple[tuple[str, str], ...]]
 
 _BLOCK_US = 400_000
 _FIRST_HEIGHT = 100_000_000
-_MAX_SWAPS_PER_BLOCK = 500
+# A block must fit the queue of a subscription, which a whole block fills at once.
+_MAX_SWAPS_PER_BLOCK = 60
 _BECH32 = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 _MICRO = 1_000_000
 _VALIDATORS = 8

@@ -91,7 +91,6 @@ class ClobMarket:
         self._rate = rate
         self._depth = depth
         self._now_us = start_us
-        self._arrival_us = float(start_us)
         self._estimate = fair.value
         self._ticks_per_unit = 10**PRICE_SCALE / model.tick
         self._log_median_lots = math.log(model.median_size * 10**SIZE_SCALE / model.lot)
@@ -105,21 +104,21 @@ class ClobMarket:
 
     def step(self, step_us: int) -> Iterator[BookChanged | Traded]:
         """Advance to the end of a step: the fair price has moved, now makers and takers act on it."""
-        end_us = self._now_us + step_us
+        start_us, offset_us = self._now_us, 0.0
+        self._now_us += step_us
         lag = step_us / 1e6 / self.model.maker_lag_s
         self._estimate += (self._fair.value - self._estimate) * min(1.0, lag)
         while True:
             model, levels = self.model, len(self.book.bids) + len(self.book.asks)
             total = model.limits_per_s + model.takers_per_s + model.cancels_per_level_s * levels
-            # An exponential wait has no memory: what reaches beyond the step is drawn anew at the present intensity.
-            self._arrival_us += self._rng.expovariate(total * self._rate) * 1e6
-            if self._arrival_us >= end_us:
+            # An exponential wait has no memory: what reaches beyond the step is drawn anew in the next one. Waits are
+            # counted from the step's start, where a float is exact enough that no absolute time can change the flow.
+            offset_us += self._rng.expovariate(total * self._rate) * 1e6
+            if offset_us >= step_us:
                 break
-            yield from self._arrive(self._rng.random() * total, int(self._arrival_us))
-        self._arrival_us = float(end_us)
-        self._now_us = end_us
+            yield from self._arrive(self._rng.random() * total, start_us + int(offset_us))
         if self._pull_stale():
-            yield self.snapshot(end_us - 1, changed=True)
+            yield self.snapshot(self._now_us - 1, changed=True)
 
     def snapshot(self, ts_us: int, *, changed: bool = False) -> BookChanged:
         """Give the visible book; a change takes the next sequence number."""

@@ -36,7 +36,8 @@ _MAX_BODY_BYTES = 1_000_000
 _PING_INTERVAL_S = 27.0
 _READ_WAIT_S = 30.0
 _WRITE_WAIT_S = 10.0
-_CATCH_UP_US = 250_000
+_CATCH_UP_US = 50_000
+_BREATH_S = 0.001
 _PATHS = {"/websocket": Dialect.CHAIN, "/clob": Dialect.CLOB}
 
 
@@ -125,9 +126,9 @@ class SimulatedNode:
         self._running.cancel()
         with suppress(asyncio.CancelledError):
             await self._running
-        for server in (self._server, self._http):
-            server.close()
-            await server.wait_closed()
+        self._http.close()
+        self._server.close()
+        await self._server.wait_closed()
 
     @property
     def ws_url(self) -> str:
@@ -176,7 +177,7 @@ class SimulatedNode:
                         self.clob.publish(event, now_us)
                 if published:
                     self._wake()
-                await asyncio.sleep(0)
+                await asyncio.sleep(_BREATH_S)
             await asyncio.sleep(STEP_US / 1e6)
 
     def _wake(self) -> None:

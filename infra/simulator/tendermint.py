@@ -42,7 +42,7 @@ class TendermintNode:
         keep_blocks: How many of the last blocks `block_results` still has.
     """
 
-    def __init__(self, chain_id: str, *, keep_blocks: int = 1_000) -> None:
+    def __init__(self, chain_id: str, *, keep_blocks: int = 300) -> None:
         self.chain_id = chain_id
         self.hub = Hub(QUEUE_LIMIT, _terminated)
         self._keep_blocks = keep_blocks

@@ -136,6 +136,22 @@ async def test_drop_cuts_the_sockets_of_one_dialect(node: SimulatedNode, subscri
         assert (await _receive(feed, 1))[0]["result"] == {}
 
 
+async def test_eviction_and_silence_leave_the_socket_open(
+    node: SimulatedNode, hands: Hands, subscribe: Subscribe
+) -> None:
+    """One subscription ends with its error, another goes quiet without a word, the third goes on."""
+    async with connect(node.ws_url) as socket:
+        for query, request_id in (("Tx", "t"), ("NewBlock", "b"), ("NewBlockHeader", "h")):
+            await socket.send(subscribe(f"tm.event='{query}'", request_id))
+        await _receive(socket, 3)
+        node.inject(Fault(FaultKind.EVICT, query="'Tx'"))
+        (ended,) = await _receive(socket, 1)
+        assert (ended["id"], ended["error"]["data"]) == ("t", "subscription terminated by publisher")
+        node.inject(Fault(FaultKind.SILENT, query="'NewBlock'"))
+        hands.forward(1.3)
+        assert [frame["id"] for frame in await _receive(socket, 3)] == ["h"] * 3
+
+
 async def test_stall_and_gap_by_http(node: SimulatedNode, hands: Hands, subscribe: Subscribe) -> None:
     """Told over HTTP, the feed loses sequences, then holds everything back, then sends it."""
     control = f"{node.rpc_url}/control/fault"
