@@ -27,15 +27,15 @@ from schemas.records import Market, Prediction, QuoteDecision, QuoteLevel
 __all__ = ["Quoter", "QuotingConfig"]
 
 _NO_ORDERS: Target = ((), ())
-_POSITIVE = (
-    "max_position_quote",
-    "quote_size_quote",
-    "gamma",
-    "kappa",
-    "horizon_s",
-    "volatility_min_us",
-    "max_orders_per_s",
-)
+_POSITIVE = {
+    "max_position_quote": "FLASHMM_MAX_POSITION_QUOTE",
+    "quote_size_quote": "FLASHMM_QUOTE_SIZE_QUOTE",
+    "gamma": "FLASHMM_RISK_AVERSION",
+    "max_orders_per_s": "FLASHMM_MAX_ORDERS_PER_S",
+    "kappa": "kappa",
+    "horizon_s": "horizon_s",
+    "volatility_min_us": "volatility_min_us",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,11 +83,10 @@ class QuotingConfig:
                 f"must divide the grid's 5 Hz, was {self.frequency_hz}",
                 "Set it to 1 or 5",
             )
-        for name in _POSITIVE:
-            if not (0 < getattr(self, name) < math.inf):
-                raise ConfigurationError(
-                    f"quoting {name}", f"must be positive and finite, was {getattr(self, name)}", "Correct the setting"
-                )
+        for name, setting in _POSITIVE.items():
+            value = getattr(self, name)
+            if not 0 < value < math.inf:
+                raise ConfigurationError(setting, f"must be positive and finite, was {value}", "Correct it")
 
     @property
     def parameters(self) -> Parameters:
