@@ -13,7 +13,7 @@ _CHUNK = 65_536
 
 
 class RestClient:
-    """Asks the next of several addresses each time, so that one that fails is not asked twice in a row.
+    """Asks one address until it fails, then the next.
 
     Args:
         urls: Base addresses; where there are none every request fails.
@@ -23,15 +23,19 @@ class RestClient:
     def __init__(self, urls: tuple[str, ...], max_bytes: int) -> None:
         self._urls = urls
         self._max_bytes = max_bytes
-        self._count = 0
+        self._failures = 0
 
     async def get(self, path: str, http: aiohttp.ClientSession) -> bytes | None:
         """Give the body of a 200 answer, or None."""
         if not self._urls:
             return None
-        base = self._urls[self._count % len(self._urls)]
-        self._count += 1
-        url = f"{base.rstrip('/')}/{path.lstrip('/')}"
+        base = self._urls[self._failures % len(self._urls)]
+        body = await self._body(f"{base.rstrip('/')}/{path.lstrip('/')}", http)
+        if body is None:
+            self._failures += 1
+        return body
+
+    async def _body(self, url: str, http: aiohttp.ClientSession) -> bytes | None:
         try:
             async with http.get(url) as response:
                 body = bytearray()
