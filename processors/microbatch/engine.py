@@ -17,6 +17,7 @@ from faust.types import TP
 
 from infra.runtime.clock import Clock
 from infra.runtime.latency import LatencyWindow
+from processors.kernel.clock import WATCHDOG
 from processors.kernel.model import Model
 from processors.kernel.pipeline import KERNEL_VERSION, PartitionPipeline, PipelineConfig
 from processors.kernel.snapshot import pack
@@ -27,7 +28,6 @@ from processors.microbatch.publisher import Pending, Publisher
 from processors.microbatch.readers import group_less_reader, read_to_end
 from processors.microbatch.restore import restored
 from processors.microbatch.task import Batch, PartitionTask
-from processors.microbatch.watchdog import SOURCE as WATCHDOG
 from processors.microbatch.watchdog import Watchdog
 from schemas.codec import Codec
 from schemas.errors import CodecError, StateError

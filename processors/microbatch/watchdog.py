@@ -7,12 +7,12 @@ log of the past goes on in its own time.
 
 from __future__ import annotations
 
+from processors.kernel.clock import WATCHDOG
 from schemas.enums import Side, TickKind
 from schemas.records import Tick
 
-__all__ = ["SOURCE", "Watchdog"]
+__all__ = ["Watchdog"]
 
-SOURCE = "watchdog"
 _QUIET_US = 2_000_000
 _GIVE_UP_US = 45_000_000  # beyond every limit that time decides: nothing is left to be judged
 
@@ -42,7 +42,7 @@ class Watchdog:
         self._message += 1
         return Tick(
             venue="",
-            source=SOURCE,
+            source=WATCHDOG,
             symbol="",
             kind=TickKind.HEARTBEAT,
             side=Side.NONE,
