@@ -10,10 +10,7 @@ from bisect import bisect_right
 from processors.kernel.steps import BookView
 from schemas.enums import BookState
 
-__all__ = ["GRID_US", "MidSamples", "trusted_mid2"]
-
-GRID_US = 200_000
-"""Distance of the grid points, microseconds."""
+__all__ = ["MidSamples", "trusted_mid2"]
 
 
 def trusted_mid2(view: BookView) -> int | None:
