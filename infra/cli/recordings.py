@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 
 from infra.runtime.settings import Settings
@@ -16,9 +15,16 @@ from schemas.instruments import DEFAULT_PATH, Instruments
 
 __all__ = ["CaptureFile", "SymbolName", "VenueName", "recording_of"]
 
+
+def _known_venue(venue: str) -> str:
+    if venue not in VENUES:
+        raise typer.BadParameter(f"recordings of {venue!r} cannot be read; name one of: {', '.join(VENUES)}")
+    return venue
+
+
 CaptureFile = Annotated[Path, typer.Argument(help="A recording: `<local_ns> <json>` lines, or cryptofeed's .ws file.")]
 VenueName = Annotated[
-    str, typer.Option("--venue", click_type=click.Choice(sorted(VENUES)), help="Venue that was recorded.")
+    str, typer.Option("--venue", callback=_known_venue, help=f"Venue that was recorded: {', '.join(VENUES)}.")
 ]
 SymbolName = Annotated[
     str | None, typer.Option("--symbol", help="Market of lines that name none; the only one by default.")

@@ -89,7 +89,6 @@ class OfflineReplay:
         self._rejected: Counter[str] = Counter()
         self._bars: dict[str, Counter[str]] = {}
         self._records: dict[type[Record], Counter[str]] = {Trade: Counter(), Quote: Counter()}
-        self._times: list[int] = []
         self._stack = ExitStack()
         self._files: dict[str, TextIO] = {}
 
@@ -113,7 +112,6 @@ class OfflineReplay:
     def run(self, moments: Iterable[Moment]) -> None:
         """Take a recording to its end."""
         for moment in moments:
-            self._times = [*self._times[:1], moment.now_us]
             for bad in moment.effects.bad:
                 self._dead_letter(bad)
             for tick in moment.effects.ticks:
@@ -174,8 +172,6 @@ class OfflineReplay:
         states = {"|".join(book.market): book.state for book in books}
         return {
             **origin,
-            "ts_first": self._times[0] if self._times else None,
-            "ts_last": self._times[-1] if self._times else None,
             "ticks": {
                 "received": normaliser.received,
                 "accepted": normaliser.accepted,

@@ -15,6 +15,7 @@ from schemas.records import Tick
 __all__ = ["Moment", "Recording", "replay", "shift"]
 
 _TICK_US = 250_000
+_LAST_BEAT_US = 1_000_000
 
 
 class Recording(Protocol):
@@ -48,7 +49,8 @@ def replay(capture: Capture, recording: Recording, *, silence_us: int = 30_000_0
 
     The session is opened at the first line, and anew at each connection of the recorder's. Between lines the source is
     told the time as live, until the recording was silent for `silence_us`: nothing shows then that the recorder was
-    still there. At the end the session is left open; the recording ended, not the feed.
+    still there. At the end the session is left open: the recording ended, not the feed. Only the heartbeat that follows
+    every frame within a second is still waited for, so that it tells the watermark of the last ones.
 
     Raises:
         CaptureError: the recording cannot be read any more.
@@ -81,6 +83,9 @@ def replay(capture: Capture, recording: Recording, *, silence_us: int = 30_000_0
             continue
         is_fresh = is_fresh and line.kind is not LineKind.RECEIVED
         yield Moment(now_us, _take(line, recording))
+    while last_us is not None and next_tick_us <= last_us + _LAST_BEAT_US:
+        yield Moment(next_tick_us, source.tick(next_tick_us))
+        next_tick_us += _TICK_US
 
 
 def shift(tick: Tick, by_us: int) -> Tick:

@@ -66,9 +66,12 @@ def recorded(folder: Path, *lines: tuple[float, str]) -> Capture:
 
 
 def replayed(capture: Capture) -> tuple[Diary, list[Moment]]:
-    """How the source was called, and what came of it."""
+    """How the source was called, up to the last line, and what came of it."""
     diary = Diary()
-    return diary, list(replay(capture, diary))
+    moments = list(replay(capture, diary))
+    assert [what for what, _ in diary.calls[-4:]] == ["tick"] * 4
+    del diary.calls[-4:]
+    return diary, moments
 
 
 def test_the_session_opens_at_the_first_line_and_is_told_the_time(tmp_path: Path) -> None:
@@ -82,6 +85,14 @@ def test_the_session_opens_at_the_first_line_and_is_told_the_time(tmp_path: Path
         ("tick", 500_000),
         ("receive", 600_000),
     ]
+
+
+def test_the_heartbeat_after_the_last_line_is_waited_for(tmp_path: Path) -> None:
+    """One second, as live; it tells the watermark of the last frames."""
+    diary = Diary()
+    list(replay(recorded(tmp_path, (0, "a")), diary))
+
+    assert diary.calls[2:] == [("tick", 250_000 * n) for n in (1, 2, 3, 4)]
 
 
 def test_a_long_silence_is_not_filled(tmp_path: Path) -> None:
