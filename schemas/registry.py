@@ -176,5 +176,5 @@ def _avro(subject: str, version: int) -> Any:
 def _parsed(text: str) -> Json | None:
     try:
         return json.loads(text)
-    except json.JSONDecodeError:
-        return None  # a schema of another kind, e.g. Protobuf
+    except (json.JSONDecodeError, RecursionError):
+        return None  # a schema of another kind, e.g. Protobuf, or none at all

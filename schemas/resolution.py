@@ -31,7 +31,7 @@ def read_problems(reader: Json, writer: Json) -> list[str]:
     for role, schema in (("reader", reader), ("writer", writer)):
         try:
             parsed.append(_parse(schema))
-        except (AvroException, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        except _NOT_AVRO as error:
             return [f"the {role}'s schema is not Avro: {error}"]
     result = ReaderWriterCompatibilityChecker().get_compatibility(*parsed)
     problems = []
@@ -39,6 +39,10 @@ def read_problems(reader: Json, writer: Json) -> list[str]:
         where = ", ".join(sorted(result.locations))
         problems.append(f"at {where}: {', '.join(sorted(result.messages)) or 'incompatible'}")
     return problems + _logical_problems(reader, writer)
+
+
+# What Apache Avro's parser raises; the last for a schema nested a thousand deep.
+_NOT_AVRO = (AvroException, ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError)
 
 
 def _parse(schema: Json) -> Schema:
@@ -62,31 +66,28 @@ def _shown(logical: _Logical) -> str:
     return f"decimal of scale {scale}" if name == "decimal" else name or "a plain value"
 
 
-def _scalars(schema: Json, path: str, named: dict[str, Json]) -> Iterator[tuple[str, _Logical]]:
+def _scalars(
+    schema: Json, path: str, named: dict[str, Json], inside: frozenset[str] = frozenset()
+) -> Iterator[tuple[str, _Logical]]:
     """Give the logical type of every bytes, int, long and string below a schema, by the path of its field."""
     if isinstance(schema, list):
         for branch in schema:
-            if branch != "null":
-                yield from _scalars(branch, path, named)
+            yield from _scalars(branch, path, named, inside)
     elif isinstance(schema, str):
         if schema in _BARE:
             yield path, (None, 0, 0)
-        elif schema in named:
-            # Taken out while inside it: a type that holds itself ends there.
-            inside = {name: known for name, known in named.items() if name != schema}
-            yield from _scalars(named[schema], path, inside)
+        elif schema in named and schema not in inside:
+            yield from _scalars(named[schema], path, named, inside)
     elif schema["type"] == "record":
         named[schema["name"]] = schema
         for field in schema["fields"]:
-            yield from _scalars(field["type"], f"{path}/{field['name']}", named)
+            yield from _scalars(field["type"], f"{path}/{field['name']}", named, inside | {schema["name"]})
     elif schema["type"] == "array":
-        yield from _scalars(schema["items"], f"{path}/items", named)
+        yield from _scalars(schema["items"], f"{path}/items", named, inside)
     elif schema["type"] == "map":
-        yield from _scalars(schema["values"], f"{path}/values", named)
+        yield from _scalars(schema["values"], f"{path}/values", named, inside)
     elif schema["type"] in _BARE:
         yield path, (schema.get("logicalType"), schema.get("precision", 0), schema.get("scale", 0))
-    elif isinstance(schema["type"], dict | list):
-        yield from _scalars(schema["type"], path, named)
 
 
 _BARE = frozenset({"bytes", "int", "long", "string"})
