@@ -16,7 +16,8 @@ from urllib.parse import unquote
 
 from infra.local.http import HttpServer, Request, Response, json_response
 from infra.local.registry_store import Level, Mode, Refusal, RegistryStore, Version
-from schemas.codec import AVRO_ROOT, committed_versions, schema_text
+from schemas.codec import committed_subjects, committed_versions, schema_text
+from schemas.compatibility import level_of
 
 __all__ = ["DESCRIPTION", "MAX_BODY_BYTES", "RegistryApi", "committed_store", "main", "serve"]
 
@@ -30,11 +31,10 @@ Query = Mapping[str, str]
 def committed_store() -> RegistryStore:
     """Build a store that has every committed version of every subject."""
     store = RegistryStore()
-    # Whoever reads ticks is deployed before whoever writes them; all other records must be readable both ways.
-    store.set_level(Level.BACKWARD_TRANSITIVE, "market.ticks-value")
-    for folder in sorted(AVRO_ROOT.iterdir()):
-        for version in committed_versions(folder.name):
-            store.register(folder.name, schema_text(folder.name, version))
+    for subject in committed_subjects():
+        store.set_level(Level(level_of(subject)), subject)
+        for version in committed_versions(subject):
+            store.register(subject, schema_text(subject, version))
     return store
 
 

@@ -6,15 +6,13 @@ import hashlib
 import json
 import threading
 import uuid
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-import avro.schema
-from avro.compatibility import ReaderWriterCompatibilityChecker, SchemaCompatibilityType
-from avro.errors import AvroException
-
+from schemas.codec import Json
 from schemas.errors import ContractError
+from schemas.resolution import read_problems
 
 __all__ = ["Level", "Mode", "Refusal", "RegistryStore", "Version"]
 
@@ -72,9 +70,14 @@ class Version:
     subject: str
     number: int
     schema_id: int
-    guid: str
     text: str
+    identity: str
     is_deleted: bool = False
+
+    @property
+    def guid(self) -> str:
+        """The id of its content that is the same in every registry of ours."""
+        return str(uuid.UUID(bytes=hashlib.sha256(self.identity.encode()).digest()[:16]))
 
 
 @dataclass(slots=True)
@@ -109,19 +112,19 @@ class RegistryStore:
         Raises:
             Refusal: 42201 no Avro schema, 409 not compatible, 42205 read-only.
         """
-        parsed = _parse(text)
-        identity = _identity(text)
+        document = _parse(text)
+        identity = _identity(document)
         with self._lock:
             state = self._subjects.setdefault(subject, _Subject())
             for version in state.live():
-                if _identity(version.text) == identity:
+                if version.identity == identity:
                     return version
             self._demand_writable(subject)
-            problems = self._problems(parsed, state.live(), self.level(subject))
+            problems = self._problems(document, state.live(), self.level(subject))
             if problems:
                 raise Refusal(409, 409, f"Schema is not compatible with {subject}: {'; '.join(problems)}")
             number = state.versions[-1].number + 1 if state.versions else 1
-            version = Version(subject, number, self._assign_id(identity, text), _guid(identity), text)
+            version = Version(subject, number, self._assign_id(identity, text), text, identity)
             state.versions.append(version)
             return version
 
@@ -131,11 +134,10 @@ class RegistryStore:
         Raises:
             Refusal: 40401 no such subject, 40403 no such version, 42201 no Avro schema.
         """
-        _parse(text)
-        identity = _identity(text)
+        identity = _identity(_parse(text))
         with self._lock:
             for version in self._versions(subject, deleted=deleted):
-                if _identity(version.text) == identity:
+                if version.identity == identity:
                     return version
         raise Refusal(404, 40403, "Schema not found")
 
@@ -234,11 +236,11 @@ class RegistryStore:
         Raises:
             Refusal: 42201 no Avro schema; for a version also 40401, 40402, 42202.
         """
-        parsed = _parse(text)
+        document = _parse(text)
         with self._lock:
             if number is not None:
-                return self._problems(parsed, [self.version(subject, number)], self.level(subject))
-            return self._problems(parsed, self._subjects.get(subject, _Subject()).live(), self.level(subject))
+                return self._problems(document, [self.version(subject, number)], self.level(subject))
+            return self._problems(document, self._subjects.get(subject, _Subject()).live(), self.level(subject))
 
     def level(self, subject: str | None = None) -> Level:
         """The level in force for a subject, or the global one."""
@@ -297,36 +299,27 @@ class RegistryStore:
         return wanted
 
     @staticmethod
-    def _problems(new: avro.schema.Schema, versions: Iterable[Version], level: Level) -> list[str]:
-        demanded = list(versions) if level.is_transitive else list(versions)[-1:]
+    def _problems(new: Json, versions: Sequence[Version], level: Level) -> list[str]:
         problems: list[str] = []
-        for version in demanded:
-            old = _parse(version.text)
+        for version in versions if level.is_transitive else versions[-1:]:
+            old = json.loads(version.text)
             if level.new_reads_old:
-                problems += _differences(new, old, f"cannot read version {version.number}")
+                problems += [f"cannot read version {version.number} {what}" for what in read_problems(new, old)]
             if level.old_reads_new:
-                problems += _differences(old, new, f"cannot be read by version {version.number}")
+                problems += [f"version {version.number} cannot read it {what}" for what in read_problems(old, new)]
         return problems
 
 
-def _differences(reader: avro.schema.Schema, writer: avro.schema.Schema, what: str) -> list[str]:
-    result = ReaderWriterCompatibilityChecker().get_compatibility(reader, writer)
-    if result.compatibility is SchemaCompatibilityType.compatible:
-        return []
-    where = ", ".join(sorted(result.locations))
-    return [f"{what}: {message} at {where}" for message in sorted(result.messages)]
-
-
-def _parse(text: str) -> avro.schema.Schema:
+def _parse(text: str) -> Json:
     try:
-        return avro.schema.parse(text)
-    except (AvroException, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise Refusal(422, 42201, f"Invalid schema: {str(error)[:512]}") from error
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Refusal(422, 42201, f"Invalid schema: {error}") from error
+    # A schema that cannot read itself is none.
+    if problems := read_problems(document, document):
+        raise Refusal(422, 42201, f"Invalid schema: {problems[0][:512]}")
+    return document
 
 
-def _identity(text: str) -> str:
-    return json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"))
-
-
-def _guid(identity: str) -> str:
-    return str(uuid.UUID(bytes=hashlib.sha256(identity.encode()).digest()[:16]))
+def _identity(document: Json) -> str:
+    return json.dumps(document, sort_keys=True, separators=(",", ":"))

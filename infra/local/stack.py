@@ -21,7 +21,7 @@ from infra.local.redis import RedisServer
 from infra.local.service import answers
 from infra.runtime.settings import PREFIX
 from infra.runtime.topics import create_topics
-from schemas.codec import AVRO_ROOT, committed_versions
+from schemas.codec import committed_subjects, committed_versions
 from schemas.errors import ConfigurationError
 from schemas.registry import Registry
 from schemas.topics import DEFAULT_PARTITIONS, TOPICS
@@ -154,9 +154,9 @@ class LocalStack:
         if self._kafka != "mock":
             create_topics(bootstrap, partitions=self._partitions, prefixes=(self._prefix,))
         with Registry(self._environment[f"{PREFIX}REGISTRY_URL"]) as client:
-            for folder in sorted(AVRO_ROOT.iterdir()):
-                for version in committed_versions(folder.name):
-                    client.register(folder.name, version)
+            for subject in committed_subjects():
+                for version in committed_versions(subject):
+                    client.register(subject, version)
         self.check()
 
     def _start_kafka(self) -> JvmKafka | None:
