@@ -72,13 +72,18 @@ class Decoder:
             ServiceUnavailable: the registry does not answer.
             ConfigurationError: a committed schema is not registered.
         """
-        registry = Registry(settings.registry_url)
         codecs = {}
-        for name in topics:
-            topic = TOPICS[name]
-            assert topic.record is not None
-            codecs[topic.full_name(settings.topic_prefix)] = registry.codec(topic.record)
-        return cls(codecs, registry.schema, clock)
+        with Registry(settings.registry_url) as registry:
+            for name in topics:
+                topic = TOPICS[name]
+                assert topic.record is not None
+                codecs[topic.full_name(settings.topic_prefix)] = registry.codec(topic.record)
+
+        def lookup(schema_id: int | bytes) -> Json | None:
+            with Registry(settings.registry_url) as registry:
+                return registry.schema(schema_id)
+
+        return cls(codecs, lookup, clock)
 
     def decode(self, delivery: Delivery) -> Record:
         """Decode a delivery.

@@ -61,9 +61,9 @@ class RecordProducer:
     """
 
     def __init__(self, settings: Settings, kinds: Sequence[type[Record]]) -> None:
-        registry = Registry(settings.registry_url)
         self._settings = settings
-        self._codecs: dict[type[Record], Codec] = {kind: registry.codec(kind) for kind in kinds}
+        with Registry(settings.registry_url) as registry:
+            self._codecs: dict[type[Record], Codec] = {kind: registry.codec(kind) for kind in kinds}
         # 0: librdkafka tries for ever; who waits decides when to give up.
         self._producer = Producer(producer_config(settings, **{"message.timeout.ms": 0, "linger.ms": 0}))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -43,6 +43,10 @@ class SinkRunner:
 
     Args:
         stop: Ends it, within 100 ms while the destination answers.
+
+    Raises:
+        ServiceUnavailable: the registry does not answer.
+        ConfigurationError: a committed schema is not registered.
     """
 
     def __init__(
@@ -63,19 +67,11 @@ class SinkRunner:
         self._commit_failures = 0
         self._paused = False
         self._closing = False
-
-    def run(self) -> None:
-        """Connect, then read, flush and commit until told to stop.
-
-        Raises:
-            ServiceUnavailable: Kafka, the registry or the destination does not answer at the start.
-            TerminalError: going on makes no sense; nothing is committed past what was written.
-        """
         self._producer = RecordProducer(self._settings, (DeadLetter, Metric))
         decoder = Decoder.for_topics(self._connector.topics, self._settings, self._clock)
         limits = Limits(
-            batch_records=self._settings.sink_batch_records,
-            flush_interval_us=self._settings.sink_flush_interval_ms * 1_000,
+            batch_records=settings.sink_batch_records,
+            flush_interval_us=settings.sink_flush_interval_ms * 1_000,
         )
         self._loop = SinkLoop(self._connector, decoder, limits, component=self._component)
         prefix = self._settings.topic_prefix
@@ -87,11 +83,20 @@ class SinkRunner:
                 **{"topic.metadata.refresh.interval.ms": 2_000},
             )
         )
+
+    def run(self) -> None:
+        """Connect, then read, flush and commit until told to stop.
+
+        Raises:
+            ServiceUnavailable: Kafka or the destination does not answer at the start.
+            TerminalError: going on makes no sense; nothing is committed past what was written.
+        """
         try:
             check_broker(self._consumer, self._settings)
             self._connector.open()
             self._consumer.subscribe(
-                [TOPICS[name].full_name(prefix) for name in self._connector.topics], on_revoke=self._revoked
+                [TOPICS[name].full_name(self._settings.topic_prefix) for name in self._connector.topics],
+                on_revoke=self._revoked,
             )
             log.info("sink_started", sink=self._component, topics=list(self._connector.topics))
             while not self._stop.is_requested:
@@ -102,7 +107,7 @@ class SinkRunner:
             self._consumer.close()
             self._producer.close(_CLOSE_S)
             self._connector.close()
-            log.info("sink_stopped", sink=self._component, **self._counters())
+            log.info("sink_stopped", sink=self._component, **self.counters)
 
     def _turn(self) -> None:
         room = self._loop.room
@@ -165,11 +170,13 @@ class SinkRunner:
             component=self._component,
             instance=self._instance,
             ts_metric=now_us,
-            counters=self._counters(),
+            counters=self.counters,
             gauges={"waiting": float(self._loop.room == 0)},
         )
 
-    def _counters(self) -> dict[str, int]:
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """Cumulative counts of the loop and of the connector."""
         return {**self._loop.counts, **self._connector.counters(), "commit_failures": self._commit_failures}
 
 
