@@ -86,7 +86,12 @@ def venue_of(mode: Mode, listings: Listings) -> Venue:
 
 
 class ExecutorRunner:
-    """Run the executor of one (mode, account) until told to stop; then every order is cancelled."""
+    """Run the executor of one (mode, account) until told to stop; then every order is cancelled.
+
+    Raises:
+        ServiceUnavailable: the registry does not answer.
+        ConfigurationError: nothing can be quoted, or a committed schema is not registered.
+    """
 
     def __init__(self, settings: Settings, *, stop: Stop, clock: Clock = wall_clock_us) -> None:
         self._settings = settings
@@ -99,20 +104,7 @@ class ExecutorRunner:
         self._metrics_us = 0
         self._ticks = topic_of(Tick).full_name(settings.topic_prefix)
         self._decisions = topic_of(QuoteDecision).full_name(settings.topic_prefix)
-
-    @property
-    def banner(self) -> str:
-        """What orders go to, in words."""
-        return self._desk.venue.banner
-
-    def run(self) -> None:
-        """Connect, then execute until told to stop.
-
-        Raises:
-            ServiceUnavailable: Kafka or the registry does not answer at the start.
-            ConfigurationError: the topics have another number of partitions than the settings.
-        """
-        settings, mode = self._settings, self._desk.mode
+        mode = self._desk.mode
         kinds = (OrderIntent, ExecutionReport, Position, DeadLetter, Metric)
         self._producer = RecordProducer(settings, kinds)
         self._decoder = Decoder.for_topics(_TOPICS, settings, self._clock)
@@ -123,9 +115,27 @@ class ExecutorRunner:
             "topic.metadata.refresh.interval.ms": 2_000,
         }
         self._consumer = Consumer(consumer_config(settings, group, **extra))
+
+    @property
+    def owned(self) -> frozenset[int]:
+        """The partitions that it executes for now."""
+        return frozenset(self._owned)
+
+    @property
+    def banner(self) -> str:
+        """What orders go to, in words."""
+        return self._desk.venue.banner
+
+    def run(self) -> None:
+        """Connect, then execute until told to stop.
+
+        Raises:
+            ServiceUnavailable: Kafka does not answer at the start.
+            ConfigurationError: the topics have another number of partitions than the settings.
+        """
         try:
             self._check_partitions()
-            log.info("executor_started", mode=str(mode), account=settings.account, venue=self.banner)
+            log.info("executor_started", venue=self.banner, **self._identity)
             self._consumer.subscribe(
                 [self._ticks, self._decisions],
                 on_assign=self._assigned,
@@ -143,7 +153,11 @@ class ExecutorRunner:
             self._owned.clear()
             self._consumer.close()
             self._producer.close(_CLOSE_S)
-            log.info("executor_stopped", mode=str(mode), account=settings.account, **self._desk.counts)
+            log.info("executor_stopped", venue=self.banner, **self._identity, **self._desk.counts)
+
+    @property
+    def _identity(self) -> dict[str, str]:
+        return {"mode": str(self._desk.mode), "account": self._desk.account}
 
     def _check_partitions(self) -> None:
         counts = check_broker(self._consumer, self._settings)
@@ -207,13 +221,14 @@ class ExecutorRunner:
         return Outgoing(position, key, self._desk.listings[position.market].partition)
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        for number in sorted({partition.partition for partition in partitions} - self._owned):
+        new = {partition.partition for partition in partitions} - self._owned
+        for number in sorted(new):
             self._take_over(number)
-            self._owned.add(number)
         for partition in partitions:
             back = _WARM_UP_TICKS if partition.topic == self._ticks else 0
             partition.offset = log_end(self._settings, partition.topic, partition.partition, back)
         consumer.assign(partitions)
+        self._owned |= new
 
     def _take_over(self, partition: int) -> None:
         now_us = self._clock()

@@ -1,0 +1,243 @@
+"""The executor on Kafka: zero positions, journal, fills, cancels at the end, and taking over after a crash."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import pytest
+
+from infra.local.mock_kafka import MockCluster
+from infra.runtime.settings import Settings
+from schemas.enums import Mode, OrderAction, OrderStatus, Side, TickKind, Verdict
+from schemas.errors import ConfigurationError, ServiceUnavailable
+from schemas.instruments import partition_for
+from schemas.records import (
+    DeadLetter,
+    ExecutionReport,
+    OrderIntent,
+    Position,
+    QuoteDecision,
+    QuoteLevel,
+    Tick,
+)
+from schemas.topics import TOPICS
+from sinks.executor.runner import ExecutorRunner
+from sinks.stop import Stop
+from tests.sink_records import SYMBOL, VENUE, Kafka, eventually, execution, position, price, running, size
+
+PARTITIONS = 4
+PARTITION = partition_for(b"SEI", PARTITIONS)
+START_US = 1_700_000_000_000_000
+Run = Callable[..., AbstractContextManager[Any]]
+
+
+@pytest.fixture
+def settings(mock_kafka: MockCluster, development_registry_url: str) -> Settings:
+    """A Kafka of this test's own, with all topics."""
+    for topic in TOPICS.values():
+        mock_kafka.create_topic(topic.name, PARTITIONS)
+    return Settings(kafka_bootstrap=mock_kafka.bootstrap, registry_url=development_registry_url)
+
+
+@pytest.fixture
+def kafka(settings: Settings) -> Kafka:
+    return Kafka(settings)
+
+
+@pytest.fixture
+def run(settings: Settings) -> Run:
+    """Run an executor until the block is left, entered once it owns its partitions."""
+
+    @contextmanager
+    def start(**changes: Any) -> Iterator[None]:
+        stop = Stop()
+        runner = ExecutorRunner(settings.model_copy(update=changes), stop=stop)
+        with running(runner.run, stop):
+            eventually(lambda: len(runner.owned) == PARTITIONS)
+            yield
+
+    return start
+
+
+class Market:
+    """Writes ticks and decisions of the quoted market."""
+
+    def __init__(self, kafka: Kafka) -> None:
+        self._kafka = kafka
+        self._message = 0
+
+    def tick(self, at_ms: int, *parts: tuple[TickKind, Side, str, str]) -> None:
+        self._message += 1
+        for ordinal, (kind, side, at, of) in enumerate(parts):
+            record = Tick(
+                venue=VENUE,
+                source="sim",
+                symbol=SYMBOL,
+                kind=kind,
+                side=side,
+                price=price(at),
+                size=size(of),
+                ts_recv=START_US + at_ms * 1_000,
+                session=1,
+                message=self._message,
+                ordinal=ordinal,
+                first=ordinal == 0,
+                last=ordinal == len(parts) - 1,
+            )
+            self._kafka.write(record, partition=PARTITION)
+
+    def book(self, at_ms: int) -> None:
+        self.tick(
+            at_ms,
+            (TickKind.CLEAR, Side.NONE, "0", "0"),
+            (TickKind.LEVEL, Side.BUY, "0.2500", "100"),
+            (TickKind.LEVEL, Side.SELL, "0.2510", "100"),
+        )
+
+    def sell(self, at_ms: int, at: str, of: str) -> None:
+        self.tick(at_ms, (TickKind.TRADE, Side.SELL, at, of))
+
+    def decide(self, at_ms: int, *bids: tuple[str, str], mode: Mode = Mode.PAPER) -> None:
+        ts_grid = START_US + at_ms * 1_000
+        decision = QuoteDecision(
+            decision_id=f"{mode}|demo|{VENUE}|{SYMBOL}|{ts_grid}",
+            mode=mode,
+            account="demo",
+            venue=VENUE,
+            symbol=SYMBOL,
+            ts_grid=ts_grid,
+            epoch=1,
+            verdict=Verdict.QUOTE if bids else Verdict.EMPTY,
+            reasons=(),
+            bids=tuple(QuoteLevel(price=price(p), size=size(s)) for p, s in bids),
+            asks=(),
+            sigma=0.0,
+            gamma=0.0,
+            kappa=0.0,
+            horizon_s=0.0,
+            signal_bps=0.0,
+            clamps=(),
+            config_hash="",
+            cause_topic="market.ticks",
+            cause_partition=PARTITION,
+            cause_first_offset=0,
+            cause_offset=0,
+        )
+        self._kafka.write(decision, partition=PARTITION)
+
+
+def statuses(kafka: Kafka) -> list[tuple[OrderStatus, str | None]]:
+    return [(r.status, r.reason) for r in kafka.read(ExecutionReport, PARTITION)]
+
+
+def test_the_way_of_an_order(run: Run, kafka: Kafka) -> None:
+    """A zero position at the start, an intent before its report, a fill and its position, and a cancel at the end."""
+    market = Market(kafka)
+    with run():
+        (zero,) = kafka.read(Position, PARTITION)
+        assert (zero.market, zero.mode, zero.quantity, zero.executions_offset) == ((VENUE, SYMBOL), Mode.PAPER, 0, 0)
+        market.book(0)
+        market.decide(0, ("0.2501", "40"))
+        eventually(lambda: len(kafka.read(OrderIntent, PARTITION)) == 1)
+        market.sell(60, "0.2500", "30")
+        eventually(lambda: len(kafka.read(Position, PARTITION)) == 2)
+
+    opened, filled, cancelled = kafka.read(ExecutionReport, PARTITION)
+    assert (opened.status, opened.cause_topic) == (OrderStatus.OPEN, "market.ticks")
+    assert (filled.status, filled.last_price, filled.last_size) == (OrderStatus.PARTIAL, price("0.2501"), size("30"))
+    assert (cancelled.status, cancelled.reason) == (OrderStatus.CANCELLED, "EXECUTOR_STOPPED")
+    assert {r.mode for r in (opened, filled, cancelled)} == {Mode.PAPER}
+    place, cancel = kafka.read(OrderIntent, PARTITION)
+    assert (place.action, cancel.action) == (OrderAction.PLACE, OrderAction.CANCEL)
+    assert place.order_id == cancel.order_id == opened.order_id
+    held = kafka.read(Position, PARTITION)[-1]
+    assert (held.quantity, held.executions_offset) == (size("30"), 2)
+    assert held.cash == -price("0.2501") * size("30")
+
+
+def test_a_new_executor_goes_on_from_the_log(run: Run, kafka: Kafka) -> None:
+    """The last position with the executions after it; an order that a crash left open is reported cancelled."""
+    kafka.write(position(0, executions_partition=PARTITION), partition=PARTITION)
+    kafka.write(
+        execution(1, last_size=size("2"), filled_size=size("2")),
+        execution(2, order_id="done", status=OrderStatus.FILLED, account="other"),
+        partition=PARTITION,
+    )
+
+    with run():
+        restored = kafka.read(Position, PARTITION)[-1]
+        assert restored.quantity == size("7")
+        assert (restored.executions_offset, restored.fill_count) == (1, 2)
+
+    assert statuses(kafka)[2:] == [(OrderStatus.CANCELLED, "EXECUTOR_RESTARTED")]
+
+
+def test_decisions_from_before_the_start_are_not_acted_on(run: Run, kafka: Kafka) -> None:
+    """Nor are those of a record that cannot be read; both are passed over, and the next one counts."""
+    market = Market(kafka)
+    market.book(0)
+    market.decide(0, ("0.2501", "40"))
+    with run():
+        kafka.write_bytes(QuoteDecision, b"junk", PARTITION)
+        market.decide(200, ("0.2502", "40"))
+        eventually(lambda: len(kafka.read(OrderIntent, PARTITION)) == 1)
+
+    assert [i.price for i in kafka.read(OrderIntent, PARTITION) if i.action is OrderAction.PLACE] == [price("0.2502")]
+    letters = [letter for n in range(PARTITIONS) for letter in kafka.read(DeadLetter, n)]
+    assert [(x.component, x.reason) for x in letters] == [("executor", "NOT_FRAMED")]
+
+
+def test_a_dry_run_journals_and_executes_nothing(run: Run, kafka: Kafka) -> None:
+    """Its records say dry_run, and no order is ever reported."""
+    market = Market(kafka)
+    with run(executor_mode=Mode.DRY_RUN):
+        market.book(0)
+        market.decide(0, ("0.2501", "40"), mode=Mode.DRY_RUN)
+        eventually(lambda: len(kafka.read(OrderIntent, PARTITION)) == 1)
+        market.sell(60, "0.2400", "500")
+
+    assert {i.mode for i in kafka.read(OrderIntent, PARTITION)} == {Mode.DRY_RUN}
+    assert kafka.read(ExecutionReport, PARTITION) == []
+    assert [p.mode for p in kafka.read(Position, PARTITION)] == [Mode.DRY_RUN]
+
+
+def test_a_second_executor_takes_over_what_the_first_gives_up(run: Run, settings: Settings, kafka: Kafka) -> None:
+    """They share the partitions: no market has two executors."""
+    with run():
+        stop = Stop()
+        second = ExecutorRunner(settings, stop=stop)
+        with running(second.run, stop):
+            eventually(lambda: 0 < len(second.owned) < PARTITIONS)
+        market = Market(kafka)
+        market.book(0)
+        decided = iter(range(0, 1_000_000, 200))
+
+        def is_quoted() -> bool:
+            market.decide(next(decided), ("0.2501", "40"))
+            return bool(kafka.read(OrderIntent, PARTITION))
+
+        eventually(is_quoted)
+
+
+def test_an_address_that_does_not_answer_is_named(settings: Settings) -> None:
+    """With the setting to correct."""
+    wrong = settings.model_copy(update={"kafka_bootstrap": "127.0.0.1:1"})
+
+    with pytest.raises(ServiceUnavailable, match="FLASHMM_KAFKA_BOOTSTRAP"):
+        ExecutorRunner(wrong, stop=Stop()).run()
+
+
+def test_a_wrong_number_of_partitions_is_a_wrong_setting(settings: Settings) -> None:
+    """Markets would be looked for in the wrong ones."""
+    wrong = settings.model_copy(update={"kafka_partitions": 8})
+
+    with pytest.raises(ConfigurationError, match="FLASHMM_KAFKA_PARTITIONS"):
+        ExecutorRunner(wrong, stop=Stop()).run()
+
+
+def test_a_venue_without_books_is_a_wrong_setting(settings: Settings) -> None:
+    """There would be nothing to execute."""
+    with pytest.raises(ConfigurationError, match="FLASHMM_QUOTED_VENUES"):
+        ExecutorRunner(settings.model_copy(update={"quoted_venues": "sim-sei"}), stop=Stop())
