@@ -24,10 +24,10 @@ from producers.binance.protocol import (
     parse_snapshot,
     subscribe_frame,
 )
-from producers.core import BadFrame, Effects, Fetch
+from producers.core import Effects, Fetch
 from producers.numbering import HeartbeatClock, TickFactory, TickFields
 from producers.splice import Diff, Level, Snapshot, Splice, Spliced
-from producers.wire import frame_bytes
+from producers.wire import bad_frame
 from schemas.enums import Flag, Side, TickKind
 from schemas.errors import ContractError, DoesNotFit, ProtocolError
 from schemas.instruments import Instruments
@@ -131,7 +131,7 @@ class BinanceSource:
         try:
             self._take(parse_frame(frame), now_us, effects)
         except ContractError as error:
-            effects.bad.append(_bad(error, frame))
+            effects.bad.append(bad_frame(error, frame))
         effects.ticks += self._clock.beat(now_us, self._factory)
         return effects
 
@@ -148,7 +148,7 @@ class BinanceSource:
                 self._write(market, market.splice.snapshot(snapshot), now_us, effects)
             self._ask(market, now_us, effects)
         except ContractError as error:
-            effects.bad.append(_bad(error, body or b""))
+            effects.bad.append(bad_frame(error, body or b""))
         return effects
 
     def tick(self, now_us: int) -> Effects:
@@ -300,7 +300,3 @@ def _part(market: _Market, kind: TickKind, level: Level, change: Snapshot | Diff
         sequence=change.last_id,
         flags=int(flags),
     )
-
-
-def _bad(error: ContractError, frame: str | bytes) -> BadFrame:
-    return BadFrame(error.reason, str(error), frame_bytes(frame))
