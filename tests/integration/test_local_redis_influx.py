@@ -81,7 +81,7 @@ def write(target: Bucket | Influxd, lines: str, *, gzip: bool = False, **wrong: 
 def test_good_lines_are_taken(bucket: Bucket | Influxd) -> None:
     """Every form of tag, field and time that a sink may send, plain and packed."""
     lines = (
-        'local_good,venue=v,symbol=SEI/USDC,odd\\ tag=a\\,b f=1.5,i=3i,u=4u,s="a \\"b\\" , c=d",yes=t 1700000000000000\n'
+        'local_good,venue=v,symbol=SEI/USDC,odd\\ tag=a\\,b f=1.5,i=3i,u=4u,s="a \\"b\\" , c=d",y=t 1700000000000000\n'
         "# a comment\n\n"
         "local_good f=1e3\n"
     )
