@@ -6,17 +6,19 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from infra.demo.summary import Totals
 from infra.runtime.kafka import consumer_config
 from infra.runtime.settings import Settings
 from schemas.codec import Codec
-from schemas.errors import CodecError
+from schemas.errors import CodecError, ServiceUnavailable
 from schemas.records import DeadLetter, Metric, Tick
 from schemas.topics import topic_of
 
 __all__ = ["Observer"]
+
+_TIMEOUT_S = 5.0
 
 
 class Observer:
@@ -49,7 +51,7 @@ class Observer:
         """Give the end offset of every partition of a record's topic."""
         topic = topic_of(record).full_name(self._settings.topic_prefix)
         partitions = range(self._settings.kafka_partitions)
-        return {p: self._consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=5)[1] for p in partitions}
+        return {partition: self._end(TopicPartition(topic, partition)) for partition in partitions}
 
     def dead_letters(self) -> int:
         """Count the records of `ops.dead-letters`."""
@@ -72,6 +74,17 @@ class Observer:
             if all(applied.get(partition, 0) >= end for partition, end in self.ends(Tick).items()):
                 return True
         return False
+
+    def _end(self, pair: TopicPartition) -> int:
+        deadline = time.monotonic() + _TIMEOUT_S
+        while True:
+            try:
+                return int(self._consumer.get_watermark_offsets(pair, timeout=_TIMEOUT_S)[1])
+            except KafkaException as error:  # a partition that was just created has no leader for a moment
+                if time.monotonic() > deadline:
+                    address = f"{pair.topic}[{pair.partition}]"
+                    raise ServiceUnavailable("Kafka", address, error.args[0].str()) from error
+                time.sleep(0.05)
 
     def close(self) -> None:
         """Let go of the broker."""

@@ -67,12 +67,8 @@ class Platform:
         """All processes, in the order of their start."""
         return [*self.services, *self.feeds]
 
-    def start(self) -> None:
-        """Start everything: readers first, so that nothing is missed, then what feeds them.
-
-        Raises:
-            ServiceUnavailable: a process ended at once.
-        """
+    def start_services(self) -> None:
+        """Start the worker and the sinks."""
         worker = [sys.executable, "-m", "faust", "-A", "processors.app", "worker", "-l", "info", "--without-web"]
         self.services = [
             self._start("worker", worker),
@@ -80,6 +76,13 @@ class Platform:
             self._start("sink-influx", _flashmm("sink", "influx")),
             self._start("sink-executor", _flashmm("sink", "executor")),
         ]
+
+    def start_feeds(self) -> None:
+        """Start what writes ticks: the simulator with its producers, or the replay of a recording.
+
+        Raises:
+            ServiceUnavailable: the simulator does not start.
+        """
         if self.source.capture is not None:
             self.feeds = [
                 self._start(

@@ -22,6 +22,7 @@ from schemas.registry import Registry
 
 __all__ = ["DemoRun"]
 
+_WORKER_READY_S = 60
 _MOCK = "librdkafka's mock cluster, a stand-in for Kafka: 5 MiB a partition, no compaction"
 
 
@@ -68,8 +69,11 @@ class DemoRun:
                 ("sim-sei-clob", "SEI/USDC") if self._source.capture is None else None,
             )
             self._exit.callback(self._feed.close)
-            self._say("starting worker, sinks and producers")
-            self.platform.start()
+            self._say("starting worker and sinks")
+            self.platform.start_services()
+            self._wait_for_worker()
+            self._say("starting producers")
+            self.platform.start_feeds()
             self.started = time.monotonic()
             self._exit = self._exit.pop_all()
         return self
@@ -78,6 +82,17 @@ class DemoRun:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._exit.close()
+
+    def _wait_for_worker(self) -> None:
+        """Feed nothing before the worker owns its partitions: what waits for it would show as latency."""
+        deadline = time.monotonic() + _WORKER_READY_S
+        while len(self._observer.applied()) < self.settings.kafka_partitions:
+            self.watch()
+            if time.monotonic() > deadline:
+                log = self.platform.services[0].log
+                raise ServiceUnavailable(
+                    "worker", "this machine", f"not ready in {_WORKER_READY_S} s", fix=f"See {log}"
+                )
 
     @property
     def children(self) -> list[Child]:

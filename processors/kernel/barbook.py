@@ -66,7 +66,7 @@ class BarBook:
         closed_us: Bars that end by then are forgotten, and a trade in them is too late.
         boundaries: (partition clock, final_us) of the time in which corrections are accepted.
         changed: One-minute intervals with news since the last partial bars.
-        is_after_gap: The next trade is the first after a hole.
+        gap_us: Receipt of a hole that no trade followed yet.
     """
 
     market: Market
@@ -76,7 +76,7 @@ class BarBook:
     boundaries: list[tuple[int, int]] = field(default_factory=list)
     slots: dict[Timeframe, dict[int, Slot]] = field(default_factory=_no_slots)
     changed: set[int] = field(default_factory=set)
-    is_after_gap: bool = False
+    gap_us: int | None = None
     last_close: int | None = None
 
     def is_too_late(self, at_us: int) -> bool:
@@ -94,10 +94,12 @@ class BarBook:
         minute.add(at_us, offset, tick, flags)
         self.changed.add(start)
         mark = 0
-        if self.is_after_gap:
-            self.is_after_gap = False
-            mark = int(Flag.GAPPED)
-            minute.flags |= mark
+        if self.gap_us is not None:
+            # Our clock and the venue's differ, so a minute more than the one of the hole may lack its start.
+            if start < self.gap_us + MINUTE_US:
+                mark = int(Flag.GAPPED)
+                minute.flags |= mark
+            self.gap_us = None
         if not self.is_final(start + MINUTE_US):
             return []
         minute.state = BarState.CORRECTED
@@ -114,11 +116,11 @@ class BarBook:
                 corrected.append((timeframe, higher_start))
         return corrected
 
-    def gap(self) -> None:
-        """Flag the open bars, and the next to come: something is missing between them."""
-        self.is_after_gap = True
+    def gap(self, ts_recv: int) -> None:
+        """Flag the open bars, and that of the next trade if it is soon: something is missing between them."""
+        self.gap_us = ts_recv
         for start, slot in self.slots[Timeframe.M1].items():
-            if slot.state is BarState.PARTIAL:
+            if slot.state is BarState.PARTIAL and not slot.flags & Flag.GAPPED:
                 slot.flags |= Flag.GAPPED
                 self.changed.add(start)
 
@@ -253,14 +255,14 @@ class BarBook:
                 for timeframe, slots in self.slots.items()
             },
             sorted(self.changed),
-            self.is_after_gap,
+            self.gap_us,
             self.last_close,
         ]
 
     @classmethod
     def restored(cls, state: list[Any]) -> BarBook:
         """Build from what `state` gave."""
-        venue, symbol, source, final_us, closed_us, boundaries, slots, changed, is_after_gap, last_close = state
+        venue, symbol, source, final_us, closed_us, boundaries, slots, changed, gap_us, last_close = state
         return cls(
             (venue, symbol),
             source,
@@ -277,6 +279,6 @@ class BarBook:
                 for timeframe in Timeframe
             },
             set(changed),
-            is_after_gap,
+            gap_us,
             last_close,
         )

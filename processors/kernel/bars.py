@@ -90,7 +90,7 @@ class BarBuilder:
                 if isinstance(step, WatermarkStep):
                     self._watermark(step, emit)
                 elif step.market in self._books:
-                    self._books[step.market].gap()
+                    self._books[step.market].gap(step.ts_recv)
 
     def _trade(self, step: TradeStep, emit: Emit) -> None:
         tick = step.tick

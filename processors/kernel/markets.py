@@ -94,6 +94,12 @@ class Markets:
             book.lose(self._cursor.offset, depth=bool(kinds & _DEPTH_KINDS), top=TickKind.TOP in kinds)
             self._publish_quote(book)
 
+    def lose_all(self) -> None:
+        """A part of the log is missing: every market has a hole, every book is wrong."""
+        for market in dict.fromkeys((*self._judges, *self._books)):
+            self.gap(market)
+            self._set_status(market, Flag.GAPPED)
+
     # What is said
 
     def apply(self, held: Sequence[Held]) -> None:

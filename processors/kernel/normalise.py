@@ -79,6 +79,7 @@ class Normaliser:
             config.dedup_window,
         )
         self._markets = Markets(limits, self._counters, self._cursor)
+        self._is_trimmed = False
 
     @property
     def received(self) -> int:
@@ -116,6 +117,10 @@ class Normaliser:
         """Give the book of every market, with all its levels, as it stands at the clock."""
         return self._markets.books()
 
+    def mark_gap(self) -> None:
+        """Note that a part of the log before the next record is missing, e.g. trimmed before it was read."""
+        self._is_trimmed = True
+
     def run(self, inputs: Sequence[Input], emit: Emit) -> list[Step]:
         """Apply records in the order of the log; emits trades, quotes and books."""
         cursor = self._cursor
@@ -136,6 +141,9 @@ class Normaliser:
         cursor = self._cursor
         cursor.offset = offset
         cursor.ts_recv = ts_recv = tick.ts_recv
+        if self._is_trimmed:
+            self._is_trimmed = False
+            self._markets.lose_all()
         if not self._clock.is_plain(ts_recv):
             verdict = self._clock.judge(offset, tick)
             if verdict.forgotten:
@@ -218,6 +226,7 @@ class Normaliser:
             "streams": [[*key, stream.state()] for key, stream in self._streams.items()],
             "markets": self._markets.state(),
             "offset": self._cursor.offset,
+            "is_trimmed": self._is_trimmed,
         }
 
     def restore(self, state: State) -> None:
@@ -229,6 +238,7 @@ class Normaliser:
         }
         self._markets.restore(state["markets"])
         self._cursor.offset = state["offset"]
+        self._is_trimmed = state["is_trimmed"]
         self._cursor.now_us = self._clock.now_us or 0
 
 

@@ -169,9 +169,10 @@ class MicroBatchEngine:
                 assert isinstance(tick, Tick)
                 inputs.append(Input(offset, tick))
         task.position = fetched.next
-        task.last_record_us = self.clock()
-        if any(each.tick is None or each.tick.source != WATCHDOG for each in inputs):
-            self.watchdog.heard(task.partition)
+        task.last_record_us = now = self.clock()
+        heard = [each.tick.ts_recv for each in inputs if each.tick is not None and each.tick.source != WATCHDOG]
+        if heard:
+            self.watchdog.heard(task.partition, heard[-1], now)
         return Batch(task, inputs)
 
     def publish(self, batch: Batch) -> None:

@@ -1,8 +1,8 @@
-"""Let time pass in a silent log: a heartbeat written into the partition, acted on when it is read back.
+"""Let time pass in a log that fell silent: a heartbeat written into the partition, acted on when it is read back.
 
 Staleness, finality by silence and everything else that time decides is then still decided by records, so a replay
-decides the same. The watchdog's time is the partition's clock plus how long the partition has been silent, so that a
-log of the past goes on in its own time.
+decides the same. Only a worker that saw the partition live writes: a log of the past is over, not silent, and whoever
+reads it later must find it as it is.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from schemas.records import Tick
 
 __all__ = ["Watchdog"]
 
+_LIVE_US = 10_000_000
 _QUIET_US = 2_000_000
 _GIVE_UP_US = 45_000_000  # beyond every limit that time decides: nothing is left to be judged
 
@@ -29,6 +30,11 @@ class Watchdog:
         self._message = 0
         self._quiet: dict[int, int] = {}
 
+    def heard(self, partition: int, ts_recv: int, now_us: int) -> None:
+        """Note a record of a source; one received just now says that the partition is live."""
+        if ts_recv >= now_us - _LIVE_US:
+            self._quiet[partition] = 0
+
     def beat(self, partition: int, clock_us: int | None, silent_us: int) -> Tick | None:
         """Give the tick to write into a partition, or None.
 
@@ -36,9 +42,10 @@ class Watchdog:
             clock_us: The partition's clock; None before its first record.
             silent_us: Wall time since the last batch of the partition.
         """
-        if silent_us < _QUIET_US or clock_us is None or self._quiet.get(partition, 0) >= _GIVE_UP_US:
+        quiet = self._quiet.get(partition, _GIVE_UP_US)
+        if silent_us < _QUIET_US or clock_us is None or quiet >= _GIVE_UP_US:
             return None
-        self._quiet[partition] = self._quiet.get(partition, 0) + silent_us
+        self._quiet[partition] = quiet + silent_us
         self._message += 1
         return Tick(
             venue="",
@@ -55,7 +62,3 @@ class Watchdog:
             first=True,
             last=True,
         )
-
-    def heard(self, partition: int) -> None:
-        """Note that a partition had a record of somebody else's: it is not silent."""
-        self._quiet[partition] = 0

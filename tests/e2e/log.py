@@ -77,9 +77,15 @@ def _tick(session: int, message: int, now: int, **fields: Any) -> Tick:
     )
 
 
+def codec_of(settings: Settings, record: type[Record]) -> Codec:
+    """Make the codec of a record with the ids of the run's registry."""
+    with Registry(settings.registry_url) as registry:
+        return registry.codec(record)
+
+
 def write(settings: Settings, ticks: Iterator[Tick]) -> None:
     """Write ticks into `market.ticks`: those of a market to its group's partition, heartbeats to every one."""
-    codec = Registry(settings.registry_url).codec(Tick)
+    codec = codec_of(settings, Tick)
     producer = Producer(producer_config(settings, **{"queue.buffering.max.messages": 2_000_000}))
     partitions = settings.kafka_partitions
     for tick in ticks:
@@ -92,7 +98,7 @@ def write(settings: Settings, ticks: Iterator[Tick]) -> None:
 
 def read_all(settings: Settings, record: type[Record]) -> list[Record]:
     """Read every record of a topic, partition by partition."""
-    codec: Codec = Registry(settings.registry_url).codec(record)
+    codec = codec_of(settings, record)
     consumer = Consumer(consumer_config(settings, "reader-without-commits"))
     topic = topic_of(record).full_name(settings.topic_prefix)
     records: list[Record] = []

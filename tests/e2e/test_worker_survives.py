@@ -12,9 +12,8 @@ from infra.local.process import Child, wait_until
 from infra.runtime.kafka import consumer_config
 from infra.runtime.settings import Settings
 from schemas.records import Bar, Metric, Tick
-from schemas.registry import Registry
 from tests.e2e.conftest import StartWorker
-from tests.e2e.log import final_minutes, made_ticks, read_all, write
+from tests.e2e.log import codec_of, final_minutes, made_ticks, read_all, write
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -40,7 +39,7 @@ def settings(
 
 
 def observer_of(settings: Settings) -> Observer:
-    return Observer(settings, Registry(settings.registry_url).codec(Metric))
+    return Observer(settings, codec_of(settings, Metric))
 
 
 def run_to_the_end(settings: Settings, worker: Child) -> None:
