@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any, NoReturn
 
-from schemas.errors import ProtocolError
+from producers.core import BadFrame
+from schemas.errors import ContractError, ProtocolError
 from schemas.reasons import DeadLetterReason
 
-__all__ = ["frame_bytes", "long_of", "parse_json", "rfc3339_us", "short_text"]
+__all__ = ["bad_frame", "long_of", "parse_json", "rfc3339_us", "short_text"]
 
 _INT64_MAX = (1 << 63) - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -22,9 +23,11 @@ _INTEGER = re.compile(r"[0-9]{1,19}", re.ASCII)
 _TEXT_LIMIT = 128
 
 
-def frame_bytes(frame: str | bytes) -> bytes:
-    """Give a frame as the bytes that a dead letter keeps."""
-    return frame if isinstance(frame, bytes) else frame.encode(errors="backslashreplace")
+def bad_frame(error: ContractError, frame: str | bytes, where: str = "") -> BadFrame:
+    """Make the dead letter of a frame, or of the part of one that `where` names."""
+    detail = error.detail if isinstance(error, ProtocolError) else str(error)
+    payload = frame if isinstance(frame, bytes) else frame.encode(errors="backslashreplace")
+    return BadFrame(error.reason, f"{where}: {detail}" if where else detail, payload)
 
 
 def parse_json(text: str | bytes) -> Any:

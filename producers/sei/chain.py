@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from producers.core import BadFrame, Effects
+from producers.core import Effects
 from producers.numbering import HeartbeatClock, TickFactory, TickFields
 from producers.sei.blocks import Block, BlockWindow, Waiting
 from producers.sei.gaps import Filled, GapFiller
@@ -28,7 +28,7 @@ from producers.sei.tendermint import (
     parse_header,
     parse_transaction,
 )
-from producers.wire import frame_bytes, parse_json
+from producers.wire import bad_frame, parse_json
 from schemas.enums import Flag, TickKind
 from schemas.errors import ContractError, ProtocolError
 from schemas.reasons import DeadLetterReason
@@ -109,11 +109,11 @@ class SeiChainSource:
         try:
             parsed = parse_frame(parse_json(frame))
             if isinstance(parsed, Result):
-                self._result(parsed, frame_bytes(frame), now_us, effects)
+                self._result(parsed, frame, now_us, effects)
             else:
                 self._answer(parsed, now_us, effects)
         except ContractError as error:
-            effects.bad.append(BadFrame(error.reason, str(error), frame_bytes(frame)))
+            effects.bad.append(bad_frame(error, frame))
         return effects
 
     def fetched(self, tag: str, body: bytes | None, now_us: int) -> Effects:
@@ -166,7 +166,7 @@ class SeiChainSource:
                 # Without counts, what earlier blocks lost meanwhile cannot be found.
                 self._status(Flag.GAPPED, now_us, effects)
 
-    def _result(self, result: Result, raw: bytes, now_us: int, effects: Effects) -> None:
+    def _result(self, result: Result, raw: str | bytes, now_us: int, effects: Effects) -> None:
         data = result.body.get("data")
         if not isinstance(data, dict) or "type" not in data:
             self._counters["answers_unasked"] += 1
@@ -211,7 +211,7 @@ class SeiChainSource:
         self._observe(now_us)
         effects.fetch += self._gaps.fetches(now_us)
 
-    def _transaction(self, transaction: Transaction, raw: bytes, now_us: int, effects: Effects) -> None:
+    def _transaction(self, transaction: Transaction, raw: str | bytes, now_us: int, effects: Effects) -> None:
         block = self._blocks.get(transaction.height, now_us)
         if transaction.index in block.seen:
             self._counters["duplicate_transactions"] += 1
@@ -228,7 +228,7 @@ class SeiChainSource:
         if block.time_us is not None:
             self._release(block, effects)
 
-    def _fields(self, transaction: Transaction, raw: bytes, effects: Effects) -> list[TickFields]:
+    def _fields(self, transaction: Transaction, raw: str | bytes, effects: Effects) -> list[TickFields]:
         """Make the ticks of a transaction's events; what is wrong with one does not concern the others."""
         if transaction.outcome is Outcome.FAILED:
             self._counters["failed_transactions"] += 1
@@ -241,7 +241,7 @@ class SeiChainSource:
                 fields = self._mapping.fields(decode_event(event, encoding)) if encoding else None
             except ContractError as error:
                 where = f"transaction {transaction.height}-{transaction.index} event {ordinal}"
-                effects.bad.append(BadFrame(error.reason, f"{where}: {error}", raw))
+                effects.bad.append(bad_frame(error, raw, where))
                 continue
             if fields is None:
                 self._counters["unmapped_events"] += 1
@@ -277,7 +277,7 @@ class SeiChainSource:
             if transaction.index in block.seen:
                 continue
             block.seen.add(transaction.index)
-            origin = f"block_results {filled.height}".encode()
+            origin = f"block_results {filled.height}"
             fields = self._fields(replace(transaction, tx_hash=tx_hash), origin, effects)
             self._emit(fields, block, now_us, Flag.REPLAYED, effects)
 

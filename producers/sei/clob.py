@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from producers.core import BadFrame, Effects
+from producers.core import Effects
 from producers.numbering import HeartbeatClock, TickFactory, TickFields
 from producers.sei.clob_frames import (
     BookUpdate,
@@ -25,7 +25,7 @@ from producers.sei.clob_frames import (
 )
 from producers.sei.jsonrpc import Ack, RpcError, parse_frame
 from producers.sei.subscriptions import MAX_PER_CLIENT, Judgement, Subscription, Subscriptions
-from producers.wire import frame_bytes, parse_json
+from producers.wire import bad_frame, parse_json
 from schemas.enums import Flag, Side, TickKind
 from schemas.errors import ConfigurationError, ContractError, ProtocolError
 from schemas.instruments import Instruments
@@ -125,13 +125,13 @@ class SeiClobSource:
                 return effects
             events = events_of(document)
         except ContractError as error:
-            effects.bad.append(BadFrame(error.reason, str(error), frame_bytes(frame)))
+            effects.bad.append(bad_frame(error, frame))
             return effects
         for item in events:
             try:
                 self._event(item, now_us, effects)
             except ContractError as error:
-                effects.bad.append(BadFrame(error.reason, str(error), frame_bytes(frame)))
+                effects.bad.append(bad_frame(error, frame))
         return effects
 
     def fetched(self, tag: str, body: bytes | None, now_us: int) -> Effects:
