@@ -211,4 +211,4 @@ def _refuse_unknown(environment: Mapping[str, str]) -> None:
 
 
 # Names that tests and tools read from the environment themselves.
-_NOT_SETTINGS = {"FLASHMM_SAMPLE_DATA"}
+_NOT_SETTINGS = {"FLASHMM_SAMPLE_DATA", "FLASHMM_TEST_KAFKA"}
