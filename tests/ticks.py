@@ -140,7 +140,7 @@ class Run:
         )
         self.builder = BarBuilder(self.bars_config, "market.ticks", 0)
 
-    def feed(self, *ticks: Tick | None | list[Tick]) -> Run:
+    def feed(self, *ticks: Tick | list[Tick] | None) -> Run:
         """Append ticks to the log and run them as one batch."""
         flat: list[Tick | None] = []
         for tick in ticks:

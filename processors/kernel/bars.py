@@ -81,6 +81,8 @@ class BarBuilder:
             self._offset = max(self._offset, step.offset)
             if isinstance(step, TradeStep):
                 self._clock_us = max(self._clock_us, step.tick.ts_recv)
+                if self._grid_us is None:
+                    self._grid_us = self._clock_us
                 self._trade(step, emit)
             elif isinstance(step, GridStep):
                 self._clock_us = max(self._clock_us, step.ts_grid)
@@ -145,9 +147,8 @@ class BarBuilder:
 
     def _grid(self, step: GridStep, emit: Emit) -> None:
         second = step.ts_grid - step.ts_grid % _PARTIAL_US
-        before = step.ts_grid - 1 if self._grid_us is None else self._grid_us
-        self._grid_us = step.ts_grid
-        if second <= before:
+        before, self._grid_us = self._grid_us, step.ts_grid
+        if before is None or second <= before:
             return
         for book in self._books.values():
             if self._clock_us - self._sources[book.source].heard_us > self._config.silence_us:
