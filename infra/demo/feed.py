@@ -20,14 +20,14 @@ _TOTALS = {
     "features": ("worker", "features"),
     "predictions": ("worker", "predictions"),
     "decisions": ("worker", "decisions"),
-    "orders": ("sink.executor", "orders"),
-    "fills": ("sink.executor", "fills"),
+    "orders": ("executor", "orders"),
+    "fills": ("executor", "fills"),
     "redis writes": ("sink.redis", "writes"),
     "influx points": ("sink.influx", "points"),
 }
 _LATENCIES = {
     "tick→bar p99": ("worker", "latency_ms.tick_to_bar.p99"),
-    "tick→order p99": ("sink.executor", "latency_ms.tick_to_order.p99"),
+    "tick→order p99": ("executor", "latency_ms.tick_to_order.p99"),
     "model p99": ("worker", "latency_ms.inference.p99"),
 }
 _TIMEFRAMES = ("M1", "M5")

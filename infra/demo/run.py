@@ -140,7 +140,7 @@ class DemoRun:
             "worker": ("worker", "ticks.accepted"),
             "redis sink": ("sink.redis", "writes"),
             "influx sink": ("sink.influx", "points"),
-            "executor": ("sink.executor", "records"),
+            "executor": ("executor", "decisions"),
         }
         while True:
             self.watch()

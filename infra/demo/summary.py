@@ -12,7 +12,7 @@ from schemas.records import Metric
 
 __all__ = ["Totals"]
 
-_LATENCIES = {"tick_to_bar": "worker", "tick_to_order": "sink.executor", "inference": "worker"}
+_LATENCIES = {"tick_to_bar": "worker", "tick_to_order": "executor", "inference": "worker"}
 
 
 @dataclass(slots=True)
@@ -74,8 +74,8 @@ class Totals:
             "predictions": self.counter("worker", "predictions"),
             "decisions": self.counter("worker", "decisions"),
             "denied": self.counters_under("worker", "denied."),
-            "orders": self.counter("sink.executor", "orders"),
-            "fills": self.counter("sink.executor", "fills"),
+            "orders": self.counter("executor", "orders"),
+            "fills": self.counter("executor", "fills"),
             "redis_writes": self.counter("sink.redis", "writes"),
             "influx_points": self.counter("sink.influx", "points"),
             "dead_letters": dead_letters,

@@ -40,6 +40,7 @@ def configure_logging(level: str, *, component: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    logging.getLogger("httpx").setLevel(max(root.level, logging.WARNING))  # a line for every request at INFO
     structlog.contextvars.bind_contextvars(component=component)
 
 
