@@ -35,7 +35,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title:
     table = Table(*columns, title=title, title_justify="left", header_style="bold")
     for row in rows:
         table.add_row(*map(str, row))
-    Console(soft_wrap=not sys.stdout.isatty()).print(table)
+    # Cells are plain text: `pip install flashmm[model]` is no markup.
+    Console(soft_wrap=not sys.stdout.isatty(), markup=False).print(table)
 
 
 def progress(message: str) -> None:
