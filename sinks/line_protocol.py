@@ -39,19 +39,19 @@ class Point:
 
     def line(self) -> str | None:
         """Write the point as a line without its end; None where no field is left."""
-        written = [f"{name.translate(_ESCAPE_KEY)}={text}" for name, text in _fields(self.fields)]
+        written = [f"{_key(name)}={text}" for name, text in _fields(self.fields) if _key(name)]
         if not written:
             return None
         head = self.measurement.translate(_ESCAPE_MEASUREMENT)
         for name, value in sorted(self.tags.items()):
-            if value:
-                head += f",{name.translate(_ESCAPE_KEY)}={_tag(value)}"
+            if _key(name) and _key(value):
+                head += f",{_key(name)}={_key(value)}"
         return f"{head} {','.join(written)} {self.time_ns}"
 
 
-def _tag(value: str) -> str:
-    # A backslash at the end would escape what follows the value.
-    return value.translate(_ESCAPE_KEY).rstrip("\\")
+def _key(text: str) -> str:
+    # A backslash at the end would escape what follows.
+    return text.rstrip("\\").translate(_ESCAPE_KEY)
 
 
 def _fields(fields: Mapping[str, Field | None]) -> list[tuple[str, str]]:
