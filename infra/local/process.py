@@ -120,16 +120,21 @@ class Child:
         if not self.is_alive:
             raise self._unavailable(f"ended with status {self.returncode}")
 
+    def ask_to_end(self) -> None:
+        """Ask it to end without waiting."""
+        if self._process is not None and self.is_alive:
+            self._process.terminate()
+            # A stopped process (SIGSTOP) could not act on the request.
+            with contextlib.suppress(psutil.Error):
+                psutil.Process(self._process.pid).resume()
+
     def stop(self, *, grace_s: float = 5.0) -> int | None:
         """Ask it to end, insist after the grace, and give its exit status; also ends what it started itself."""
         if self._process is None:
             return None
         family = _family(self._process.pid)
         if self.is_alive:
-            self._process.terminate()
-            # A stopped process (SIGSTOP) could not act on the request.
-            with contextlib.suppress(psutil.Error):
-                psutil.Process(self._process.pid).resume()
+            self.ask_to_end()
             try:
                 self._process.wait(grace_s)
             except subprocess.TimeoutExpired:

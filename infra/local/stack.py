@@ -137,8 +137,10 @@ class LocalStack:
             child.check()
 
     def stop(self) -> None:
-        """Stop everything, what was started last first."""
-        for child in reversed(self._children.values()):
+        """Stop everything."""
+        for child in self._children.values():
+            child.ask_to_end()
+        for child in self._children.values():
             child.stop()
 
     def _start(self) -> None:
