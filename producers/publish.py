@@ -211,12 +211,13 @@ def build_publisher(settings: Settings, instruments: Instruments, clock: Clock) 
         ServiceUnavailable: the registry does not answer.
         ConfigurationError: a schema is not registered.
     """
-    registry = Registry(settings.registry_url)
+    with Registry(settings.registry_url) as registry:
+        tick, dead_letter, metric = (registry.codec(record) for record in (Tick, DeadLetter, Metric))
     return TickPublisher(
         producer_config(settings),
-        tick=registry.codec(Tick),
-        dead_letter=registry.codec(DeadLetter),
-        metric=registry.codec(Metric),
+        tick=tick,
+        dead_letter=dead_letter,
+        metric=metric,
         instruments=instruments,
         partitions=settings.kafka_partitions,
         clock=clock,

@@ -94,7 +94,7 @@ class Session:
         backoff: Backoff,
     ) -> None:
         if not config.urls:
-            raise ConfigurationError(source.name, "has no WebSocket address", "Give one with --url")
+            raise _wrong_address(source, "is not given")
         self._source = source
         self._config = config
         self._publish = publish
@@ -142,8 +142,7 @@ class Session:
                 max_queue=16,
             )
         except InvalidURI as error:
-            problem = f"{url!r} is not a WebSocket address"
-            raise ConfigurationError(self._source.name, problem, "Write ws://host:port/path or wss://…") from error
+            raise _wrong_address(self._source, f"{url!r} is not one") from error
         except (OSError, TimeoutError, InvalidHandshake, EOFError) as error:
             self._counters["connect_failures"] += 1
             return f"cannot connect: {str(error) or type(error).__name__}"
@@ -237,3 +236,8 @@ class Session:
             body = await self._rest.get(fetch.path, http)
         self._counters["fetches" if body is not None else "fetch_failures"] += 1
         await inbox.put(_Answer(fetch.tag, body))
+
+
+def _wrong_address(source: Source, problem: str) -> ConfigurationError:
+    fix = "Write ws://host:port/path or wss://… with --url or in the venue's setting"
+    return ConfigurationError(f"WebSocket address of {source.name}", problem, fix)

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from infra.cli.output import progress
+from infra.cli.produce_replay import produce_replay
 from infra.runtime.clock import wall_clock_us
 from infra.runtime.logging import configure_logging
 from infra.runtime.settings import Settings, load_settings
@@ -27,7 +28,8 @@ from schemas.instruments import DEFAULT_PATH, Instruments
 
 __all__ = ["Feed", "binance_feeds", "clob_feeds", "produce_app", "run_feeds", "sei_feed"]
 
-produce_app = typer.Typer(help="Write one venue's live feed to Kafka, until interrupted.", no_args_is_help=True)
+produce_app = typer.Typer(help="Write one venue's feed, or a recording, to Kafka.", no_args_is_help=True)
+produce_app.command("replay")(produce_replay)
 
 _SIMULATED = "sim-"
 _REPORT_S = 1.0
