@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import time
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
+import psutil
 import typer
 from rich.console import Console
 from rich.live import Live
@@ -39,7 +41,7 @@ def demo(
     """Run the whole platform here and show it live; Ctrl-C ends it with a summary."""
     chosen = Source() if source == "sim" else capture_source(Path(source), venue)
     settings = load_settings()
-    folder = settings.data_dir.absolute() / f"demo-{os.getpid()}"
+    folder = _folder(settings.data_dir.absolute())
     stack = LocalStack(folder, kafka=kafka, partitions=settings.kafka_partitions, prefix=settings.topic_prefix)
     run = DemoRun(stack, chosen, settings_of=_settings_of, logs=folder / "logs", say=progress)
     with _interruptible() as was_interrupted:
@@ -56,6 +58,14 @@ def demo(
         print_json(summary)
     else:
         _print_summary(summary, folder)
+
+
+def _folder(data_dir: Path) -> Path:
+    """Make the folder of this run, and remove those of runs that are over: they hold logs and a mock's leftovers."""
+    for old in data_dir.glob("demo-*"):
+        if not psutil.pid_exists(int(old.name.removeprefix("demo-"))):
+            shutil.rmtree(old, ignore_errors=True)
+    return data_dir / f"demo-{os.getpid()}"
 
 
 def _settings_of(environment: Mapping[str, str]) -> Settings:

@@ -115,20 +115,15 @@ class Platform:
 
     def stop_feeds(self) -> None:
         """End what writes ticks; everything written is flushed."""
-        for child in reversed(self.feeds):
-            child.stop()
+        _stop(self.feeds)
 
     def stop_sinks(self) -> None:
         """End the sinks; everything read is flushed and committed."""
-        for child in reversed(self.services[1:]):
-            child.stop()
+        _stop(self.services[1:])
 
     def stop(self) -> None:
         """End everything that still runs."""
-        self.stop_feeds()
-        self.stop_sinks()
-        for child in self.services[:1]:
-            child.stop()
+        _stop(self.children)
 
     def sample_rss(self) -> None:
         """Measure the resident memory of every process."""
@@ -139,6 +134,13 @@ class Platform:
         child = Child(name, command, log=self._logs / f"{name}.log", environment=self._environment, cwd=ROOT)
         child.start()
         return child
+
+
+def _stop(children: Sequence[Child]) -> None:
+    for child in children:
+        child.ask_to_end()
+    for child in children:
+        child.stop()
 
 
 def _flashmm(*arguments: str) -> list[str]:

@@ -157,33 +157,35 @@ def _mid(quote: Document) -> Decimal | None:
 
 
 def _bars(model: ViewModel) -> RenderableType:
-    table = Table(expand=True, box=None)
-    for name in ("market", "tf", "open at", "open", "high", "low", "close", "volume", "n", ""):
-        table.add_column(name, justify="left" if name in ("market", "tf", "") else "right", no_wrap=True)
+    table = Table(expand=True, box=None, padding=(0, 1, 0, 0))
+    for name in ("bar", "UTC", "open", "high", "low", "close", "volume", "trades"):
+        table.add_column(name, justify="left" if name == "bar" else "right", no_wrap=True)
+    market = None
     for bar in model.bars:
+        if (bar["venue"], bar["symbol"]) != market:
+            market = (bar["venue"], bar["symbol"])
+            table.add_row(Text(" ".join(market), "bold"))
         minute = (bar["ts_open"] // 60_000_000) % 1440
-        style = "dim" if bar["state"] == "PARTIAL" else ""
+        is_open = bar["state"] == "PARTIAL"
         table.add_row(
-            f"{bar['venue']} {bar['symbol']}",
-            bar["timeframe"],
+            f"  {bar['timeframe']} {'open' if is_open else bar['state'].lower()}",
             f"{minute // 60:02}:{minute % 60:02}",
             *(_short(bar[name]) for name in ("open", "high", "low", "close", "volume")),
             str(bar["trade_count"]),
-            bar["state"].lower(),
-            style=style,
+            style="dim" if is_open else "",
         )
     return Panel(table, title="Bars", border_style="blue")
 
 
 def _short(value: str) -> str:
-    """Eight significant digits: enough to read, and the table keeps its width."""
-    return f"{Decimal(value):.8g}"
+    """Six significant digits: enough to read, and the table keeps its width."""
+    return f"{Decimal(value):.6g}"
 
 
 def _markets(model: ViewModel) -> RenderableType:
     table = Table(expand=True, box=None)
     for name in ("market", "bid", "ask", "spread bp", "book"):
-        table.add_column(name, justify="left" if name == "market" else "right")
+        table.add_column(name, justify="left" if name == "market" else "right", no_wrap=True)
     for quote in model.quotes:
         mid = _mid(quote)
         spread = "" if not mid else f"{(Decimal(quote['ask_price']) - Decimal(quote['bid_price'])) / mid * 10_000:.2f}"
