@@ -68,20 +68,20 @@ class Feed:
             decision=self._document(f"flashmm:decision:{self._owner}:{name}"),
             positions=self._documents(f"flashmm:position:{self._owner}:*"),
             quotes=quotes,
-            bars=self._bars(quotes),
+            bars=self._bars(),
         )
 
     def close(self) -> None:
         """Let go of the connection."""
         self._redis.close()
 
-    def _bars(self, quotes: Sequence[Document]) -> list[Document]:
+    def _bars(self) -> list[Document]:
         bars: list[Document] = []
         for market in sorted(set(self._redis.scan_iter("flashmm:bars:*:*:M1", count=500))):
             root = market.rpartition(":")[0]
             for timeframe, kept in zip(_TIMEFRAMES, (4, 1), strict=True):
                 found = self._redis.zrevrange(f"{root}:{timeframe}", 0, kept - 1)
-                bars += [json.loads(text) for text in found]
+                bars += [json.loads(str(text)) for text in found]
         return bars
 
     def _document(self, key: str) -> Document | None:
@@ -99,7 +99,7 @@ def _row(child: Child) -> ComponentRow:
 
 
 def _sum(components: Mapping[str, Mapping[str, Document]], component: str, counter: str, *, part: str) -> float:
-    return sum(instance[part].get(counter, 0) for instance in components.get(component, {}).values())
+    return sum(float(instance[part].get(counter, 0)) for instance in components.get(component, {}).values())
 
 
 def _rejected(components: Mapping[str, Mapping[str, Document]]) -> dict[str, int]:

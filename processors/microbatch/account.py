@@ -32,8 +32,9 @@ async def follow_account(engine: MicroBatchEngine) -> None:
                 continue
             for pair, records in (await reader.getmany(timeout_ms=50)).items():
                 task = engine.tasks.get(pair.partition)
-                for record in records if task is not None else ():
-                    engine.apply_account_record(task, kinds[pair.topic], record)
+                if task is not None:
+                    for record in records:
+                        engine.apply_account_record(task, kinds[pair.topic], record)
 
 
 async def _assign(engine: MicroBatchEngine, reader: AIOKafkaConsumer, topics: list[str]) -> None:
