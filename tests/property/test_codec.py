@@ -13,7 +13,7 @@ import avro.io
 import avro.schema
 import fastavro
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas import enums, records
@@ -37,6 +37,7 @@ PRIMITIVES: dict[str, st.SearchStrategy[Any]] = {
     "double": st.floats(allow_nan=False),
 }
 
+unhurried = settings(deadline=None, max_examples=60)
 each_record = pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.__name__)
 
 
@@ -102,6 +103,7 @@ def shown(value: Any, schema: Any, named: dict[str, Any]) -> Any:
 
 
 @each_record
+@unhurried
 @given(data=st.data())
 def test_a_record_is_the_same_after_encoding_and_decoding(record: type[Record], data: st.DataObject) -> None:
     """What goes into a topic comes out of it."""
@@ -111,6 +113,7 @@ def test_a_record_is_the_same_after_encoding_and_decoding(record: type[Record], 
 
 
 @each_record
+@unhurried
 @given(data=st.data())
 def test_fastavro_reads_and_writes_the_same_bytes(record: type[Record], data: st.DataObject) -> None:
     """With its logical types on, fastavro agrees on every value and every byte."""
@@ -133,6 +136,7 @@ def apache_schema(subject: str) -> Any:
 
 
 @each_record
+@unhurried
 @given(data=st.data())
 def test_apache_avro_reads_and_writes_the_same_record(record: type[Record], data: st.DataObject) -> None:
     """With its logical types on, Apache Avro agrees on every value."""
@@ -149,6 +153,7 @@ def test_apache_avro_reads_and_writes_the_same_record(record: type[Record], data
 
 
 @each_record
+@unhurried
 @given(data=st.data())
 def test_a_record_cut_short_or_run_on_is_truncated(record: type[Record], data: st.DataObject) -> None:
     """Every proper prefix of a body ends early, and nothing may follow it."""
@@ -173,6 +178,7 @@ def assert_a_record_or_a_reason(codec: Codec, value: bytes) -> None:
 
 
 @each_record
+@unhurried
 @given(body=st.binary(max_size=400))
 def test_random_bytes_give_a_record_or_a_reason(record: type[Record], body: bytes) -> None:
     """Nothing but CodecError comes out of bytes that are no record."""
@@ -191,6 +197,7 @@ def mutated(draw: st.DrawFn, value: bytes) -> bytes:
 
 
 @each_record
+@unhurried
 @given(data=st.data())
 def test_damaged_records_give_a_record_or_a_reason(record: type[Record], data: st.DataObject) -> None:
     """Nothing but CodecError comes out of a record with damaged bytes."""
@@ -206,6 +213,7 @@ def older(schema: Any) -> Any:
 
 
 @each_record
+@unhurried
 @given(data=st.data())
 def test_another_version_is_resolved_to_the_newest(record: type[Record], data: st.DataObject) -> None:
     """Fields are matched by name, missing ones take their default, unknown ones are skipped; damage gives a reason."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.codec import SCHEMA_ID_HEADER, Codec, load_schema
@@ -12,6 +12,8 @@ from schemas.enums import Side, TickKind
 from schemas.errors import CodecError
 from schemas.numbers import INT64_MAX
 from schemas.records import Record, Tick
+
+unhurried = settings(deadline=None)
 
 GUID = bytes(range(16))
 NEWEST = load_schema("market.ticks-value")
@@ -60,6 +62,7 @@ ticks = st.builds(
 )
 
 
+@unhurried
 @given(batch=st.lists(ticks, max_size=20))
 def test_columns_hold_what_was_encoded(batch: list[Tick]) -> None:
     """Every tick comes back whole from its row, and nulls are told from zeros."""
@@ -104,6 +107,7 @@ headers = st.sampled_from(
 )
 
 
+@unhurried
 @given(batch=st.lists(st.tuples(values, headers), max_size=20))
 def test_hostile_values_give_what_the_codec_gives(
     batch: list[tuple[bytes | None, list[tuple[str, bytes]] | None]],
@@ -123,6 +127,7 @@ def test_hostile_values_give_what_the_codec_gives(
     assert np.array_equal(np.flatnonzero(~columns.ok), sorted(columns.errors))
 
 
+@unhurried
 @given(batch=st.lists(ticks.map(lambda tick: CODEC.encode(tick)[5:]), max_size=5))
 def test_bodies_under_a_guid_need_no_framing(batch: list[bytes]) -> None:
     """A batch in the header form is decoded like one in the framed form."""
