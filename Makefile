@@ -40,7 +40,7 @@ check: $(STAMP) ## lint, format, types, layers
 	@$(BIN)/lint-imports
 
 chaos: $(STAMP) services ## the tests that break things: kills, partitions, slow networks
-	@$(BIN)/pytest -ra tests/chaos $(ARGS)
+	@$(BIN)/pytest -ra -m chaos $(ARGS)
 
 # Binaries of real services for the tests, where somebody put them beside the checkout.
 services:

@@ -54,6 +54,7 @@ def test_a_real_broker_serves_topics_and_groups_as_soon_as_it_is_ready(kafka_boo
 
 
 @pytest.mark.kafka
+@pytest.mark.chaos
 @pytest.mark.slow
 def test_a_killed_broker_serves_its_records_again_at_the_same_address(tmp_path: Path, kafka_bootstrap: str) -> None:
     """What was acknowledged before kill -9 is read after the restart."""

@@ -52,6 +52,7 @@ def test_everything_is_in_place_when_it_has_started(tmp_path: Path) -> None:
     assert not any(map(is_running, pids))
 
 
+@pytest.mark.chaos
 def test_a_service_that_dies_is_named_with_its_log(tmp_path: Path) -> None:
     """`check` is for whoever watches over a run."""
     with LocalStack(tmp_path) as stack:
@@ -141,6 +142,7 @@ def test_services_run_in_the_background_until_told_to_stop(addresses: dict[str, 
     assert is_free(int(addresses["FLASHMM_KAFKA_BOOTSTRAP"].rpartition(":")[2]))
 
 
+@pytest.mark.chaos
 def test_a_service_that_dies_in_the_background_is_told_by_status(addresses: dict[str, str]) -> None:
     """The rest is stopped, and the reason kept."""
     state = json.loads(flashmm(addresses, "up", "--json").stdout)
