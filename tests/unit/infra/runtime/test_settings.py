@@ -63,7 +63,7 @@ def test_a_wrong_value_names_the_setting(monkeypatch: pytest.MonkeyPatch) -> Non
     """The error says which setting, what was wrong and where to look."""
     monkeypatch.setenv("FLASHMM_KAFKA_PARTITIONS", "none")
 
-    with pytest.raises(ConfigurationError, match="FLASHMM_KAFKA_PARTITIONS.*'none'.*config show"):
+    with pytest.raises(ConfigurationError, match=r"FLASHMM_KAFKA_PARTITIONS.*'none'.*config show"):
         load_settings()
 
 
