@@ -40,7 +40,8 @@ def configure_logging(level: str, *, component: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    logging.getLogger("httpx").setLevel(max(root.level, logging.WARNING))  # a line for every request at INFO
+    for name in ("httpx", "httpx2"):  # a line for every request at INFO
+        logging.getLogger(name).setLevel(max(root.level, logging.WARNING))
     structlog.contextvars.bind_contextvars(component=component)
 
 
