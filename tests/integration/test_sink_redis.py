@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import redis
+from confluent_kafka.admin import AdminClient, NewTopic
 from pydantic import SecretStr
 
 from infra.local.mock_kafka import MockCluster
@@ -205,13 +206,27 @@ def test_an_address_that_does_not_answer_is_named() -> None:
         RedisConnector(settings_for("redis://127.0.0.1:1/0")).open()
 
 
-def test_records_come_from_kafka_and_bad_ones_go_to_dead_letters(
-    mock_kafka: MockCluster, development_registry_url: str, url: str, client: redis.Redis
-) -> None:
+@pytest.fixture(params=["mock", pytest.param("jvm", marks=pytest.mark.kafka)])
+def kafka_settings(request: pytest.FixtureRequest, url: str, development_registry_url: str) -> Settings:
+    """A mock cluster and a real broker, with the topics of a run of this test's own."""
+    prefix = "sink-redis."
+    if request.param == "mock":
+        cluster = request.getfixturevalue("mock_kafka")
+        for topic in TOPICS.values():
+            cluster.create_topic(topic.full_name(prefix), 1)
+        bootstrap = cluster.bootstrap
+    else:
+        bootstrap = request.getfixturevalue("kafka_bootstrap")
+        wanted = [NewTopic(topic.full_name(prefix), 1, 1) for topic in TOPICS.values() if topic.is_output]
+        admin = AdminClient({"bootstrap.servers": bootstrap})
+        for made in admin.create_topics(wanted).values():
+            made.result(20)
+    return settings_for(url, kafka_bootstrap=bootstrap, registry_url=development_registry_url, topic_prefix=prefix)
+
+
+def test_records_come_from_kafka_and_bad_ones_go_to_dead_letters(kafka_settings: Settings, client: redis.Redis) -> None:
     """A truncated record and one with an unknown schema id hold nothing up; offsets are committed past them."""
-    settings = settings_for(url, kafka_bootstrap=mock_kafka.bootstrap, registry_url=development_registry_url)
-    for topic in TOPICS.values():
-        mock_kafka.create_topic(topic.name, 1)
+    settings = kafka_settings
     kafka = Kafka(settings)
     kafka.write(trade(0))
     kafka.write_bytes(Trade, b"\x00\x00\x00\x00\x01junk")
@@ -223,7 +238,7 @@ def test_records_come_from_kafka_and_bad_ones_go_to_dead_letters(
         eventually(lambda: client.zcard(f"flashmm:ticks:{VENUE}:{SYMBOL}") == 2)
         eventually(lambda: client.exists(HEALTH_KEY) == 1)
 
-    assert kafka.committed("flashmm-sink.redis", Trade) == 4
+    assert kafka.committed("sink-redis.flashmm-sink.redis", Trade) == 4
     letters = kafka.read(DeadLetter)
     assert [(x.component, x.reason, x.source_offset) for x in letters] == [
         ("sink.redis", "UNKNOWN_SCHEMA", 1),
