@@ -176,6 +176,11 @@ class Run:
         """Give the records of one kind."""
         return [record for record in self.records if isinstance(record, kind)]
 
+    def triggered(self, kind: type[Record]) -> list[tuple[Record, int]]:
+        """Give the records of one kind with their triggers."""
+        pairs = zip(self.records, self.triggers, strict=True)
+        return [(record, ts_trigger) for record, ts_trigger in pairs if isinstance(record, kind)]
+
     @property
     def trades(self) -> list[Trade]:
         return self.of(Trade)
