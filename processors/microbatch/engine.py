@@ -30,6 +30,7 @@ from processors.microbatch.restore import restored
 from processors.microbatch.task import Batch, PartitionTask
 from processors.microbatch.watchdog import Watchdog
 from schemas.codec import Codec
+from schemas.columns import decode_ticks
 from schemas.errors import CodecError, StateError
 from schemas.instruments import Instruments
 from schemas.records import (
@@ -155,19 +156,12 @@ class MicroBatchEngine:
                 raise StateError(f"{TICKS}[{task.partition}]: offset {task.position} is never delivered")
             return None
         task.undelivered = 0
-        decode = self.codecs[Tick].decode
-        inputs: list[Input] = []
-        for offset, value, headers in zip(fetched.offsets, fetched.values, fetched.record_headers, strict=True):
-            if offset < task.position:
-                continue
-            try:
-                tick = decode(value, headers)
-            except CodecError as error:
-                self._dead_letter(task.partition, offset, value or b"", error)
-                inputs.append(Input(offset, None))
-            else:
-                assert isinstance(tick, Tick)
-                inputs.append(Input(offset, tick))
+        keep = next((at for at, offset in enumerate(fetched.offsets) if offset >= task.position), len(fetched.offsets))
+        offsets, values = fetched.offsets[keep:], fetched.values[keep:]
+        columns = decode_ticks(values, self.codecs[Tick], fetched.record_headers[keep:])
+        for row, error in columns.errors.items():
+            self._dead_letter(task.partition, offsets[row], values[row] or b"", error)
+        inputs = [Input(offset, tick) for offset, tick in zip(offsets, columns.ticks(), strict=True)]
         task.position = fetched.next
         task.last_record_us = now = self.clock()
         heard = [each.tick.ts_recv for each in inputs if each.tick is not None and each.tick.source != WATCHDOG]

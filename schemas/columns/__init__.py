@@ -89,28 +89,38 @@ class TickColumns:
         """Tell in which rows a nullable field is null."""
         return cast(NDArray[np.bool_], self.nulls & _layout().null_bits[name] != 0)
 
-    def tick(self, row: int) -> Tick | None:
-        """Give a row as a record; None where it is not `ok`."""
-        if not self.ok[row]:
-            return None
-        return Tick(**{field.name: self._value(field, row) for field in _layout().fields})
+    def ticks(self) -> list[Tick | None]:
+        """Give the rows as records; None where one is not `ok`."""
+        fields = _layout().fields
+        names = [field.name for field in fields]
+        rows = zip(*(self._values(field) for field in fields), strict=True)
+        if self.ok.all():
+            return [Tick(**dict(zip(names, row, strict=True))) for row in rows]
+        return [
+            Tick(**dict(zip(names, row, strict=True))) if ok else None for ok, row in zip(self.ok, rows, strict=True)
+        ]
 
-    def _value(self, field: _Field, row: int) -> Any:
-        if self.nulls[row] & field.null_bit:
-            return None
-        value = int(getattr(self, field.name)[row])
+    def _values(self, field: _Field) -> list[Any]:
+        """Give a field of all rows; what stands in a row that is not `ok` means nothing."""
+        values: list[Any] = getattr(self, field.name).tolist()
         match field.op:
             case kernel.OP_BOOLEAN:
-                return value == 1
+                values = [value == 1 for value in values]
             case kernel.OP_ENUM:
-                return field.members[value]
+                values = [field.members[value] for value in values]
             case kernel.OP_INTERN:
-                return self.strings[value]
+                values = [self.strings[value] for value in values] if self.strings else [""] * len(values)
             case kernel.OP_DECIMAL128:
-                return value << 64 | int(getattr(self, f"{field.name}_low")[row]) & _LOW
+                lows = getattr(self, f"{field.name}_low").tolist()
+                values = [high << 64 | low & _LOW for high, low in zip(values, lows, strict=True)]
             case kernel.OP_TEXT:
-                return self.text[value : value + int(getattr(self, f"{field.name}_length")[row])].decode()
-        return value
+                lengths = getattr(self, f"{field.name}_length").tolist()
+                text = self.text
+                values = [text[at : at + size].decode() for at, size in zip(values, lengths, strict=True)]
+        if field.null_bit:
+            nulls = (self.nulls & field.null_bit != 0).tolist()
+            values = [None if is_null else value for is_null, value in zip(nulls, values, strict=True)]
+        return values
 
 
 def decode_ticks(

@@ -68,7 +68,7 @@ def test_columns_hold_what_was_encoded(batch: list[Tick]) -> None:
     """Every tick comes back whole from its row, and nulls are told from zeros."""
     columns = decode_ticks([CODEC.encode(tick) for tick in batch], CODEC)
 
-    assert [columns.tick(row) for row in range(len(columns))] == batch
+    assert columns.ticks() == batch
     assert columns.ok.all()
     assert not columns.errors
     assert columns.price.tolist() == [tick.price for tick in batch]
@@ -114,15 +114,16 @@ def test_hostile_values_give_what_the_codec_gives(
 ) -> None:
     """Row by row the same record, or the same reason; a bad row says nothing in any column."""
     columns = decode_ticks([value for value, _ in batch], CODEC, [header for _, header in batch])
+    ticks = columns.ticks()
 
     for row, (value, header) in enumerate(batch):
         expected = outcome(CODEC, value, header)
         if isinstance(expected, Tick):
-            assert columns.tick(row) == expected
+            assert ticks[row] == expected
             assert row not in columns.errors
         else:
             assert (columns.errors[row].reason, columns.errors[row].detail) == expected
-            assert columns.tick(row) is None
+            assert ticks[row] is None
             assert columns.price[row] == columns.nulls[row] == columns.symbol[row] == 0
     assert np.array_equal(np.flatnonzero(~columns.ok), sorted(columns.errors))
 
@@ -135,5 +136,5 @@ def test_bodies_under_a_guid_need_no_framing(batch: list[bytes]) -> None:
     columns = decode_ticks(batch, CODEC, [header] * len(batch))
     framed = decode_ticks([b"\x00\x00\x00\x00\x07" + body for body in batch], CODEC)
 
-    assert [columns.tick(row) for row in range(len(batch))] == [framed.tick(row) for row in range(len(batch))]
+    assert columns.ticks() == framed.ticks()
     assert not columns.errors

@@ -58,7 +58,7 @@ def test_a_bad_row_costs_itself_only() -> None:
     good = CODEC.encode(TICK)
     values = [good, good[:-1], None, good + b"\x00", b"\x00\x00\x00\x00\x09" + good[5:], good]
     columns = decode_ticks(values, CODEC)
-    assert [columns.tick(row) for row in range(6)] == [TICK, None, None, None, None, TICK]
+    assert columns.ticks() == [TICK, None, None, None, None, TICK]
     assert columns.ok.tolist() == [True, False, False, False, False, True]
     assert {row: error.reason for row, error in columns.errors.items()} == {
         1: DeadLetterReason.TRUNCATED,
@@ -75,7 +75,7 @@ def test_texts_of_any_script_and_padded_decimals_take_the_long_way() -> None:
     padded = plain.replace(b"\x02\x02\x02", b"\x16" + b"\x00" * 10 + b"\x02\x02", 1)
     greek = replace(TICK, trade_id="τ" * 3, tx_hash="ü", symbol="Ω/USDT")
     columns = decode_ticks([plain, CODEC.encode(greek), padded, CODEC.encode(greek)], CODEC)
-    assert [columns.tick(row) for row in range(4)] == [TICK, greek, TICK, greek]
+    assert columns.ticks() == [TICK, greek, TICK, greek]
     assert columns.strings == ["binance", "BTC/USDT", "Ω/USDT"]
 
 
@@ -92,7 +92,7 @@ def test_thousands_of_distinct_texts_are_told_apart() -> None:
     """Interning compares bytes: no two texts share a number, and no text has two."""
     ticks = [replace(TICK, venue=f"v{n % 7}", source=f"s{n}", symbol=f"A{n % 1000}/B") for n in range(3000)]
     columns = decode_ticks([CODEC.encode(tick) for tick in ticks], CODEC)
-    assert [columns.tick(row) for row in range(3000)] == ticks
+    assert columns.ticks() == ticks
     assert len(columns.strings) == len(set(columns.strings)) == 7 + 3000 + 1000
 
 
@@ -110,7 +110,7 @@ def test_texts_made_to_collide_are_still_told_apart() -> None:
     assert len(texts) == 80
     ticks = [replace(TICK, symbol=text) for text in texts]
     columns = decode_ticks([CODEC.encode(tick) for tick in ticks], CODEC)
-    assert [columns.tick(row) for row in range(80)] == ticks
+    assert columns.ticks() == ticks
 
 
 @pytest.mark.parametrize("length", range(5))
