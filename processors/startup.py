@@ -10,12 +10,13 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from infra.runtime.settings import Settings
+from processors.kernel.bars import BarConfig
 from processors.kernel.model import DEFAULT_MODEL, Model
 from processors.kernel.normalise import NormaliseConfig
 from processors.kernel.pipeline import PipelineConfig, Stage
 from processors.kernel.quoting import QuotingConfig
 from processors.microbatch.engine import TICKS, MicroBatchEngine
-from schemas.errors import ConfigurationError, ServiceUnavailable
+from schemas.errors import ConfigurationError, DoesNotFit, ServiceUnavailable
 from schemas.numbers import NOTIONAL_SCALE, to_units
 from schemas.registry import Registry
 from schemas.topics import TOPICS
@@ -46,18 +47,26 @@ def pipeline_config(settings: Settings) -> PipelineConfig:
             dedup_window=settings.dedup_window,
             stale_us=settings.subscription_stale_ms * 1_000,
         ),
+        bars=BarConfig(lateness_us=settings.lateness_ms * 1_000),
         quoting=QuotingConfig(
             mode=settings.executor_mode,
             account=settings.account,
             venues=frozenset(settings.csv("quoted_venues")),
-            max_position_quote=to_units(settings.max_position_quote, NOTIONAL_SCALE, bits=128),
-            quote_size_quote=to_units(settings.quote_size_quote, NOTIONAL_SCALE, bits=128),
+            max_position_quote=_notional(settings, "max_position_quote"),
+            quote_size_quote=_notional(settings, "quote_size_quote"),
             frequency_hz=settings.quote_frequency_hz,
             gamma=settings.risk_aversion,
             stale_us=settings.quote_stale_ms * 1_000,
             max_orders_per_s=settings.max_orders_per_s,
         ),
     )
+
+
+def _notional(settings: Settings, name: str) -> int:
+    try:
+        return to_units(getattr(settings, name), NOTIONAL_SCALE, bits=128)
+    except DoesNotFit as error:
+        raise ConfigurationError(f"FLASHMM_{name.upper()}", str(error), "Write a decimal number, like 2000") from None
 
 
 def _stages(settings: Settings) -> frozenset[Stage]:

@@ -12,6 +12,7 @@ from typing import Any, Self
 from infra.demo.feed import Feed
 from infra.demo.observer import Observer
 from infra.demo.platform import Platform, Source
+from infra.demo.summary import Totals
 from infra.demo.view import ViewModel
 from infra.local.process import Child
 from infra.local.stack import LocalStack
@@ -99,6 +100,11 @@ class DemoRun:
         """All processes: the stack's, then the platform's."""
         return [*self._stack.children.values(), *self.platform.children]
 
+    @property
+    def totals(self) -> Totals:
+        """What the components have reported."""
+        return self._observer.totals
+
     def ran(self) -> dict[str, str]:
         """Say what really ran."""
         return {**self._stack.describe(), "executor": str(self.settings.executor_mode)}
@@ -144,7 +150,7 @@ class DemoRun:
         }
         while True:
             self.watch()
-            counts = {name: self._observer.totals.counter(*where) for name, where in checks.items()}
+            counts = {name: self.totals.counter(*where) for name, where in checks.items()}
             if all(counts.values()):
                 return {name: f"{count} {checks[name][1]}" for name, count in counts.items()}
             if time.monotonic() > deadline:
@@ -166,4 +172,4 @@ class DemoRun:
         self._observer.wait_for_worker(5, is_alive=lambda: worker.is_alive)
         rss = {child.name: child.rss_peak_bytes / 2**20 for child in self.children}
         dead_letters = self._observer.dead_letters()
-        return self._observer.totals.document(dead_letters=dead_letters, rss_mb=rss, ran=self.ran())
+        return self.totals.document(dead_letters=dead_letters, rss_mb=rss, ran=self.ran())

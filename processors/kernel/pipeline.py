@@ -137,6 +137,7 @@ class PartitionPipeline:
             "ticks.accepted": normaliser.accepted,
             "ticks.held": normaliser.held,
             "bars.too_late": self.bar_builder.too_late,
+            "bars.unfit": self.bar_builder.unfit,
         }
         counts |= {f"ticks.rejected.{reason}": count for reason, count in normaliser.rejected.items() if count}
         return counts | dict(self.emitted)

@@ -20,6 +20,7 @@ from confluent_kafka.serialization import MessageField, SerializationContext
 
 from infra.demo.platform import Source
 from infra.demo.run import DemoRun
+from infra.local.process import wait_until
 from infra.local.stack import LocalStack
 from infra.runtime.kafka import consumer_config
 from infra.runtime.settings import Settings
@@ -97,6 +98,9 @@ def running(tmp_path: Path) -> Iterator[DemoRun]:
     run = DemoRun(stack, Source(), settings_of=settings_of, logs=tmp_path / "logs", say=lambda _: None)
     with run:
         run.wait_until_working(90)
+        counts = run.totals
+        wanted = [("worker", "predictions"), ("executor", "orders")]  # both need five seconds of history
+        assert wait_until(lambda: run.watch() or all(counts.counter(*each) for each in wanted), timeout_s=60)
         yield run
 
 

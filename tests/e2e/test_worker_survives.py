@@ -15,7 +15,7 @@ from schemas.records import Bar, Metric, Tick
 from tests.e2e.conftest import StartWorker
 from tests.e2e.log import codec_of, final_minutes, made_ticks, read_all, write
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.kafka, pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(300)]
 
 GROUP = "flashmm.normalise-bars"
 
