@@ -62,7 +62,7 @@ def render(model: ViewModel) -> RenderableType:
     layout = Layout()
     layout.split_column(Layout(_header(model), size=2 + len(model.banner)), Layout(name="body"))
     layout["body"].split_row(
-        Layout(name="left", ratio=5), Layout(name="middle", ratio=6), Layout(name="right", ratio=5)
+        Layout(name="left", ratio=5), Layout(name="middle", ratio=6), Layout(name="right", ratio=4)
     )
     layout["left"].split_column(Layout(_book(model), ratio=3), Layout(_positions(model), ratio=1, minimum_size=6))
     layout["middle"].split_column(Layout(_bars(model), ratio=3), Layout(_markets(model), ratio=2))
@@ -157,29 +157,29 @@ def _mid(quote: Document) -> Decimal | None:
 
 
 def _bars(model: ViewModel) -> RenderableType:
-    table = Table(expand=True, box=None, padding=(0, 1, 0, 0))
-    for name in ("bar", "UTC", "open", "high", "low", "close", "volume", "trades"):
-        table.add_column(name, justify="left" if name == "bar" else "right", no_wrap=True)
-    market = None
-    for bar in model.bars:
-        if (bar["venue"], bar["symbol"]) != market:
-            market = (bar["venue"], bar["symbol"])
-            table.add_row(Text(" ".join(market), "bold"))
-        minute = (bar["ts_open"] // 60_000_000) % 1440
-        is_open = bar["state"] == "PARTIAL"
-        table.add_row(
-            f"  {bar['timeframe']} {'open' if is_open else bar['state'].lower()}",
-            f"{minute // 60:02}:{minute % 60:02}",
-            *(_short(bar[name]) for name in ("open", "high", "low", "close", "volume")),
-            str(bar["trade_count"]),
-            style="dim" if is_open else "",
-        )
-    return Panel(table, title="Bars", border_style="blue")
+    parts: list[RenderableType] = []
+    for market in dict.fromkeys((bar["venue"], bar["symbol"]) for bar in model.bars):
+        table = Table(expand=True, box=None, padding=(0, 1, 0, 0), show_header=not parts)
+        for name in ("bar", "UTC", "open", "high", "low", "close", "volume"):
+            table.add_column(name, justify="left" if name == "bar" else "right", no_wrap=True, ratio=1)
+        for bar in model.bars:
+            if (bar["venue"], bar["symbol"]) == market:
+                is_open = bar["state"] == "PARTIAL"
+                minute = (bar["ts_open"] // 60_000_000) % 1440
+                table.add_row(
+                    f"{bar['timeframe']}{'…' if is_open else ''}",
+                    f"{minute // 60:02}:{minute % 60:02}",
+                    *(_short(bar[name]) for name in ("open", "high", "low", "close", "volume")),
+                    style="dim" if is_open else "",
+                )
+        parts += [Text(" ".join(market), "bold"), table]
+    return Panel(Group(*parts), title="Bars (… still open)", border_style="blue")
 
 
 def _short(value: str) -> str:
-    """Six significant digits: enough to read, and the table keeps its width."""
-    return f"{Decimal(value):.6g}"
+    """Six significant digits, never an exponent: enough to read, and the table keeps its width."""
+    number = Decimal(value)
+    return f"{number:.0f}" if abs(number) >= 100_000 else f"{number:.6g}"
 
 
 def _markets(model: ViewModel) -> RenderableType:

@@ -1,0 +1,107 @@
+"""The live view shows the book with our quotes in it, and says what is pretended."""
+
+from __future__ import annotations
+
+from io import StringIO
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from infra.demo.view import ComponentRow, ViewModel, render
+
+BAR = {
+    "venue": "sim-sei-clob",
+    "symbol": "SEI/USDC",
+    "timeframe": "M1",
+    "ts_open": 1_700_000_040_000_000,
+    "open": "0.42",
+    "high": "0.4212",
+    "low": "0.4199",
+    "close": "0.4201",
+    "volume": "123456789",
+    "state": "FINAL",
+}
+DECISION: dict[str, Any] = {
+    "verdict": "QUOTE",
+    "reasons": [],
+    "signal_bps": 0.25,
+    "bids": [{"price": "0.4195", "size": "238"}],
+    "asks": [{"price": "0.4205", "size": "238"}],
+}
+BOOK = {
+    "state": "LIVE",
+    "bids": [{"price": "0.4195", "size": "1000"}, {"price": "0.4194", "size": "500"}],
+    "asks": [{"price": "0.4204", "size": "800"}],
+}
+QUOTE = {"venue": "sim-sei-clob", "symbol": "SEI/USDC", "bid_price": "0.4", "ask_price": "0.6", "state": "LIVE"}
+POSITION = {
+    "mode": "paper",
+    "venue": "sim-sei-clob",
+    "symbol": "SEI/USDC",
+    "quantity": "-100",
+    "cash": "51",
+    "fees": "0.5",
+    "fill_count": 3,
+}
+
+
+def model(**changes: Any) -> ViewModel:
+    values: dict[str, Any] = {
+        "elapsed_s": 1.0,
+        "banner": [("SIMULATED", "market data: seed 1"), ("REAL", "redis")],
+        "components": [ComponentRow("worker", "running", 600.0)],
+        "health": "healthy",
+        "rates": {"ticks": 10.0},
+        "totals": {"ticks": 1234},
+        "rejected": {"DUPLICATE": 2},
+        "latency_ms": {"tick→bar p99": 12.0},
+        "market": ("sim-sei-clob", "SEI/USDC"),
+        "book": BOOK,
+        "decision": DECISION,
+        "positions": [POSITION],
+        "quotes": [QUOTE],
+        "bars": [BAR],
+    }
+    return ViewModel(**{**values, **changes})
+
+
+def drawn(shown: ViewModel, width: int = 170) -> str:
+    console = Console(width=width, height=45, file=StringIO())
+    with console.capture() as capture:
+        console.print(render(shown))
+    return capture.get()
+
+
+def test_our_quotes_stand_in_the_book_also_where_nobody_else_does() -> None:
+    """The bid joins a level; the ask is a level of its own, between the others."""
+    text = drawn(model())
+
+    lines = [line for line in text.splitlines() if "0.4205" in line or "0.4195" in line]
+    assert len(lines) == 2
+    assert all("238" in line for line in lines)
+    assert "QUOTE" in text
+
+
+def test_it_says_what_is_pretended_and_what_is_wrong() -> None:
+    """The banner, the rejects and the state of every component."""
+    text = drawn(model(components=[ComponentRow("sink-redis", "ended 1", 0.0)]))
+
+    assert "SIMULATED" in text
+    assert "DUPLICATE 2" in text
+    assert "ended 1" in text
+
+
+def test_pnl_is_cash_and_marked_position_less_fees() -> None:
+    """51 - 100 * 0.5 - 0.5; without a mark it is not known, and is not guessed."""
+    assert "+0.5000" in drawn(model())
+    assert "?" in drawn(model(quotes=[]))
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_an_empty_platform_and_any_width_can_be_drawn(width: int) -> None:
+    """The first frame comes before there is anything to show."""
+    empty = model(book=None, decision=None, positions=[], quotes=[], bars=[], totals={}, rejected={}, latency_ms={})
+
+    assert "no book yet" in drawn(empty, width)
+    assert drawn(model(), width)
