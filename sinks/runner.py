@@ -102,6 +102,7 @@ class SinkRunner:
             while not self._stop.is_requested:
                 self._turn()
             self._last_flush()
+            self._report()
         finally:
             self._closing = True
             self._consumer.close()
@@ -118,8 +119,11 @@ class SinkRunner:
         now_us = self._clock()
         self._finish(self._loop.step(now_us))
         if now_us - self._metrics_us >= _METRICS_US:
-            self._metrics_us = now_us
-            self._producer.send(outgoing_metric(self._metric(now_us)))
+            self._report()
+
+    def _report(self) -> None:
+        self._metrics_us = self._clock()
+        self._producer.send(outgoing_metric(self._metric(self._metrics_us)))
 
     def _finish(self, flushed: Flushed | None) -> None:
         if flushed is None:

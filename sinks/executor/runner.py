@@ -145,6 +145,7 @@ class ExecutorRunner:
             while not self._stop.is_requested:
                 self._turn()
             self._leave(self._owned)
+            self._publish_metric()
         except ServiceUnavailable as error:
             if not self._stop.is_requested:
                 raise
@@ -174,8 +175,11 @@ class ExecutorRunner:
         now_us = self._clock()
         self._carry_out(self._desk.silenced(now_us))
         if now_us - self._metrics_us >= _METRICS_US:
-            self._metrics_us = now_us
-            self._producer.send(outgoing_metric(self._metric(now_us)))
+            self._publish_metric()
+
+    def _publish_metric(self) -> None:
+        self._metrics_us = self._clock()
+        self._producer.send(outgoing_metric(self._metric(self._metrics_us)))
 
     def _take(self, delivery: Delivery) -> None:
         now_us = self._clock()
