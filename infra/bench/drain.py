@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from infra.bench.ground import Ground
 from infra.bench.log import TickLog
@@ -135,7 +136,7 @@ def median(drains: Sequence[Drain]) -> Drain:
     return sorted(drains, key=lambda drain: drain.rate)[(len(drains) - 1) // 2]
 
 
-def flashmm_drain(ground: Ground, name: str, *, workers: int = 1, **settings: object) -> System:
+def flashmm_drain(ground: Ground, name: str, *, workers: int = 1, **settings: Any) -> System:
     """Make the system that is our worker: stages normalise and bars, in a run of its own each time.
 
     The time is the broker's: from the arrival of the first bar, made by the first records of the log, to that of the

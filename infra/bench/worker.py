@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import psutil
 
@@ -41,7 +41,7 @@ class Workers:
         samples: CPU and memory over time.
     """
 
-    def __init__(self, run: Run, *, count: int = 1, **settings: object) -> None:
+    def __init__(self, run: Run, *, count: int = 1, **settings: Any) -> None:
         self.run = run
         self.samples: list[Sample] = []
         self.observer = Observer(run.settings, run.ground.codec(Metric))
@@ -137,7 +137,7 @@ class Workers:
             log = self._children[0].log
             raise ServiceUnavailable("worker", "this machine", f"not done within {timeout_s:g} s", fix=f"See {log}")
 
-    def _child(self, number: int, settings: dict[str, object]) -> Child:
+    def _child(self, number: int, settings: dict[str, Any]) -> Child:
         name = f"worker-{self.run.name}-{number}"
         environment = self.run.environment(
             **{"stages": "normalise,bars", **settings, "data_dir": self.run.ground.folder / name}

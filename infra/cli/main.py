@@ -24,6 +24,7 @@ _COMMANDS = {
     "replay": ("infra.cli.replay", "replay"),
     "simulate": ("infra.cli.simulate", "simulate"),
     "train": ("infra.cli.train", "train"),
+    "bench": ("infra.cli.bench", "bench_app"),
     "schemas": ("infra.cli.contracts", "schemas_app"),
     "topics": ("infra.cli.contracts", "topics_app"),
     "config": ("infra.cli.config", "config_app"),

@@ -1,0 +1,160 @@
+"""The benchmarks by name: each runs as its options say and gives its document."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from infra.bench.codec import codec_results
+from infra.bench.document import document, ratios
+from infra.bench.drain import Drain, DrainPlan, System, drain_all, flashmm_drain
+from infra.bench.ground import Ground
+from infra.bench.growth import CASES, QUICK_CASES, grow, memory
+from infra.bench.latency import paced
+from infra.bench.log import BATCH_BYTES, TickLog
+from infra.bench.peers import PEERS, peer
+from infra.bench.sinks import sink_results
+from infra.runtime.settings import PREFIX, Settings
+from schemas.errors import ConfigurationError
+
+__all__ = ["OURS", "Options", "codec", "engine", "growth", "latency", "peers", "sinks"]
+
+OURS = ("flashmm", "flashmm-with-trades")
+_PUBLISH_TRADES = "publish_trades"
+_MARKETS = 40
+_RATES = (1_000, 10_000, 20_000, 50_000, 100_000, 200_000)
+_QUICK_RATES = (1_000,)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What every benchmark takes.
+
+    Attributes:
+        folder: Where brokers and workers keep their files meanwhile.
+        seconds: Least time that a system is measured; None: the benchmark's own.
+        is_quick: Run a short form, whose figures mean nothing.
+        note: What a reader should know of the machine.
+    """
+
+    folder: Path
+    say: Callable[[str], None]
+    seconds: float | None = None
+    repeats: int = 1
+    is_quick: bool = False
+    note: str = ""
+
+    def at_least(self, full: float, quick: float) -> float:
+        """Choose how long to measure."""
+        if self.seconds is not None:
+            return self.seconds
+        return quick if self.is_quick else full
+
+
+def engine(options: Options) -> dict[str, Any]:
+    """Drain a log with the worker, and read it with Kafka's own consumer."""
+    return _drains("engine", options, ["consumer-performance"])
+
+
+def peers(options: Options, names: Sequence[str] = PEERS) -> dict[str, Any]:
+    """Drain a log with the worker and with its peers.
+
+    Raises:
+        ConfigurationError: a name is not one of a peer.
+    """
+    for name in names:
+        if name not in PEERS:
+            raise ConfigurationError("--only", f"{name!r} is no peer", f"Choose among {', '.join(PEERS)}")
+    return _drains("peers", options, names)
+
+
+def _drains(bench: str, options: Options, names: Sequence[str]) -> dict[str, Any]:
+    load = os.getloadavg()[0]
+    plan = _plan(options, 10.0)
+    with Ground(options.folder / bench) as ground:
+        log = TickLog(ground, markets=_MARKETS)
+        systems = {**_workers(ground), **{name: peer(name) for name in names}}
+        results = drain_all(log, systems, plan, options.say)
+        parameters = {
+            **_parameters(options, plan),
+            "markets": _MARKETS,
+            "partitions": ground.partitions,
+            "log_ticks_per_s": log.maker.rate,
+            "value_bytes": log.maker.ticks(0, 200).width,
+            "record_batch_bytes": BATCH_BYTES,
+        }
+    return document(
+        bench,
+        parameters,
+        results,
+        note=options.note,
+        load_before=load,
+        ratios=ratios(results, OURS, [name for name in names if name in PEERS]),
+    )
+
+
+def _workers(ground: Ground) -> dict[str, System]:
+    """Make our systems: the worker that publishes bars alone, and the one that publishes every trade too."""
+    if _PUBLISH_TRADES in Settings.model_fields:
+        return {name: flashmm_drain(ground, name, **{_PUBLISH_TRADES: name == OURS[1]}) for name in OURS}
+    return {OURS[0]: _cannot_leave_trades_out, OURS[1]: flashmm_drain(ground, OURS[1])}
+
+
+def _cannot_leave_trades_out(_: TickLog) -> Drain:
+    raise ConfigurationError(
+        f"{PREFIX}{_PUBLISH_TRADES.upper()}", "this version's worker always publishes trades", "See flashmm-with-trades"
+    )
+
+
+def latency(options: Options, rates: Sequence[int] = ()) -> dict[str, Any]:
+    """Pace ticks at rising rates through the worker."""
+    load = os.getloadavg()[0]
+    seconds = options.at_least(30.0, 5.0)
+    chosen = tuple(rates) or (_QUICK_RATES if options.is_quick else _RATES)
+    with Ground(options.folder / "latency") as ground:
+        results = paced(ground, chosen, seconds, _MARKETS, options.say)
+    parameters = {"seconds": seconds, "markets": _MARKETS, "partitions": 4, "quick": options.is_quick}
+    return document("latency", parameters, results, note=options.note, load_before=load)
+
+
+def codec(options: Options) -> dict[str, Any]:
+    """Read and write single ticks."""
+    load = os.getloadavg()[0]
+    records = 2_000 if options.is_quick else 200_000
+    results = codec_results(records)
+    return document(
+        "codec", {"records": records, "quick": options.is_quick}, results, note=options.note, load_before=load
+    )
+
+
+def growth(options: Options) -> dict[str, Any]:
+    """Drain logs of more and more markets, partitions and workers; watch memory over time."""
+    load = os.getloadavg()[0]
+    plan = _plan(options, 10.0)
+    soak_s = 5.0 if options.is_quick else 600.0
+    folder = options.folder / "growth"
+    results = grow(folder, QUICK_CASES if options.is_quick else CASES, plan, options.say)
+    results.append(memory(folder, 1_000 if options.is_quick else 10_000, soak_s, options.say))
+    return document("growth", _parameters(options, plan), results, note=options.note, load_before=load)
+
+
+def sinks(options: Options) -> dict[str, Any]:
+    """Write what the worker published into Redis and InfluxDB."""
+    load = os.getloadavg()[0]
+    trades = 60_000 if options.is_quick else 400_000
+    results = sink_results(options.folder, trades, options.say)
+    parameters = {"trades": trades, "markets": _MARKETS, "quick": options.is_quick}
+    return document("sinks", parameters, results, note=options.note, load_before=load)
+
+
+def _plan(options: Options, seconds: float) -> DrainPlan:
+    if options.is_quick:
+        return DrainPlan(seconds=options.seconds or 0.0, first_trades=20_000)
+    return DrainPlan(seconds=options.seconds or seconds, repeats=options.repeats)
+
+
+def _parameters(options: Options, plan: DrainPlan) -> dict[str, object]:
+    return {"seconds": plan.seconds, "repeats": plan.repeats, "quick": options.is_quick}

@@ -1,0 +1,121 @@
+"""`flashmm bench`: how fast the platform is on this machine, on real Kafka, beside its peers."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from infra.bench import suites
+from infra.bench.peers import PEERS
+from infra.bench.report import columns_and_rows, markdown
+from infra.bench.suites import Options
+from infra.cli.output import print_json, print_table, progress
+from infra.runtime.settings import load_settings
+from schemas.errors import ConfigurationError
+
+__all__ = ["bench_app"]
+
+bench_app = typer.Typer(help="Measure on this machine, on a real Kafka of its own.", no_args_is_help=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print machine, versions and results as JSON.")]
+Quick = Annotated[bool, typer.Option(help="A short form that shows that it works; its figures mean nothing.")]
+Seconds = Annotated[float | None, typer.Option(min=0.1, help="Least time that a system is measured.")]
+Repeats = Annotated[int, typer.Option(min=1, help="Drains of that length; the median counts.")]
+Note = Annotated[str, typer.Option(help="What a reader should know of the machine; kept in the JSON.")]
+
+
+@bench_app.command()
+def engine(
+    seconds: Seconds = None, repeats: Repeats = 1, quick: Quick = False, note: Note = "", as_json: AsJson = False
+) -> None:
+    """Drain a log with the worker, beside Kafka's own ConsumerPerformance."""
+    _show(suites.engine(_options(seconds, repeats, quick, note)), as_json=as_json)
+
+
+@bench_app.command()
+def peers(
+    only: Annotated[str, typer.Option(help=f"Peers, comma-separated, among {', '.join(PEERS)}.")] = ",".join(PEERS),
+    seconds: Seconds = None,
+    repeats: Repeats = 1,
+    quick: Quick = False,
+    note: Note = "",
+    as_json: AsJson = False,
+) -> None:
+    """Drain one log with the worker and with its peers; installs them on first use (2 GB)."""
+    names = [name.strip() for name in only.split(",") if name.strip()]
+    _show(suites.peers(_options(seconds, repeats, quick, note), names), as_json=as_json)
+
+
+@bench_app.command()
+def latency(
+    rate: Annotated[list[int] | None, typer.Option(min=200, help="Ticks a second; may be repeated.")] = None,
+    seconds: Seconds = None,
+    quick: Quick = False,
+    note: Note = "",
+    as_json: AsJson = False,
+) -> None:
+    """Pace ticks at rising rates: from a tick to the bar and the trade that it triggers."""
+    _show(suites.latency(_options(seconds, 1, quick, note), sorted(rate or ())), as_json=as_json)
+
+
+@bench_app.command()
+def codec(quick: Quick = False, note: Note = "", as_json: AsJson = False) -> None:
+    """Read and write single ticks, beside fastavro and avro."""
+    _show(suites.codec(_options(None, 1, quick, note)), as_json=as_json)
+
+
+@bench_app.command()
+def growth(
+    seconds: Seconds = None, repeats: Repeats = 1, quick: Quick = False, note: Note = "", as_json: AsJson = False
+) -> None:
+    """Drain with more and more markets, partitions and workers; watch memory for ten minutes."""
+    _show(suites.growth(_options(seconds, repeats, quick, note)), as_json=as_json)
+
+
+@bench_app.command()
+def sinks(quick: Quick = False, note: Note = "", as_json: AsJson = False) -> None:
+    """Write what the worker publishes into Redis and InfluxDB."""
+    _show(suites.sinks(_options(None, 1, quick, note)), as_json=as_json)
+
+
+@bench_app.command()
+def report(
+    files: Annotated[list[Path], typer.Argument(help="JSON of benchmarks.")],
+    out: Annotated[Path | None, typer.Option(help="File to write; stdout where not given.")] = None,
+) -> None:
+    """Write the page of results, docs/performance.md, from the JSON of benchmarks."""
+    page = markdown([_document(file) for file in files])
+    if out is None:
+        print(page, end="")
+    else:
+        out.write_text(page, encoding="utf-8")
+
+
+def _options(seconds: float | None, repeats: int, quick: bool, note: str) -> Options:
+    logging.getLogger("aiokafka").setLevel(logging.ERROR)  # a new topic's leader is tried again, which is no news
+    folder = load_settings().data_dir.absolute() / f"bench-{os.getpid()}"
+    return Options(folder, progress, seconds=seconds, repeats=repeats, is_quick=quick, note=note)
+
+
+def _show(document: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print_json(document)
+        return
+    print_table(*columns_and_rows(document["results"]), title=f"flashmm bench {document['bench']}")
+    if ratios := document.get("ratios"):
+        print_table(("ratio", "times"), ratios.items())
+
+
+def _document(file: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(str(file), f"cannot be read: {error}", "Give the output of a `--json` run") from error
+    if not isinstance(document, dict):
+        raise ConfigurationError(str(file), "is not a benchmark's document", "Give the output of a `--json` run")
+    return document
