@@ -140,16 +140,19 @@ def flashmm_drain(ground: Ground, name: str, *, workers: int = 1, **settings: An
     """Make the system that is our worker: stages normalise and bars, in a run of its own each time.
 
     The time is the broker's: from the arrival of the first bar, made by the first records of the log, to that of the
-    last record published, made by its last ones.
+    last record published, made by its last ones. That first bar arrives when its batch is done, so one batch of the
+    worker's greatest size is not counted among the ticks.
     """
     runs = iter(range(1_000))
 
     def drain(log: TickLog) -> Drain:
-        with Workers(ground.run(f"{name}-{next(runs)}"), count=workers, **settings) as watched:
+        run = ground.run(f"{name}-{next(runs)}")
+        with Workers(run, count=workers, **settings) as watched:
             watched.wait_drained(_TIMEOUT_S)
             watched.check_received(log.records)
             start_s, end_s = watched.span_s()
             cpu_s = watched.cpu_between(start_s, end_s)
-            return Drain(log.trades, end_s - start_s, cpu_s, watched.rss_peak / 2**20)
+            ticks = log.trades - run.settings.batch_max_records
+            return Drain(ticks, end_s - start_s, cpu_s, watched.rss_peak / 2**20)
 
     return drain

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from schemas.errors import ConfigurationError
 
-__all__ = ["columns_and_rows", "markdown"]
+__all__ = ["Table", "markdown", "table_of"]
 
 Document = Mapping[str, Any]
+_MOST_COLUMNS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Results laid out for people, and what is to be said under them."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    notes: Sequence[str]
+
 
 _HEAD = """\
 # Performance
@@ -39,7 +51,7 @@ filled further between the systems' turns. Each starts cold in a process of its 
 duplicates, age, order and spikes, bars in six timeframes, snapshots, everything published and acknowledged.
 `flashmm-with-trades` publishes every accepted trade as well as the bars. Both are timed by the broker: from the
 arrival of the first bar, which the first records of the log make, to the arrival of the last record, which the
-last ones make (`LogAppendTime`). A run in which the worker does not report every record as received counts as
+last ones make (`LogAppendTime`); one batch is not counted, since the first bar arrives when its batch is done. A run in which the worker does not report every record as received counts as
 failed."""
 
 _METHODS = {
@@ -110,23 +122,27 @@ def markdown(documents: Sequence[Document]) -> str:
     return "\n".join([_HEAD, *(_section(by_name[name]) for name in _TITLES if name in by_name)])
 
 
-def columns_and_rows(results: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    """Lay results out as a table; a result that was skipped has its reason in the second column."""
-    keys = list(dict.fromkeys(key for result in results for key in result if key not in ("skipped", "records")))
-    if len(keys) < 2:
-        keys.append("skipped")
-    rows = []
-    for result in results:
-        cells = [_cell(result.get(key)) for key in keys]
+def table_of(results: Sequence[Mapping[str, Any]]) -> Table:
+    """Lay results out, a row each; a column each where they have more measures than fit a row."""
+    keys = list(dict.fromkeys(key for result in results for key in result if _is_shown(key)))
+    head = [_LABELS.get(key, key.replace("_", " ")) for key in keys]
+    rows = [[_cell(result.get(key)) for key in keys] for result in results]
+    for row, result in zip(rows, results, strict=True):
         if "skipped" in result:
-            cells[1] = f"not measured: {result['skipped']}"
-        rows.append(cells)
-    return [_LABELS.get(key, key.replace("_", " ")) for key in keys], rows
+            row[1:2] = ["not measured"] if len(keys) > 1 else []
+    notes = [f"{result['name']} was not measured: {result['skipped']}" for result in results if "skipped" in result]
+    if len(keys) > _MOST_COLUMNS:
+        head, *rows = [list(column) for column in zip(head, *rows, strict=True)]
+    return Table(head, rows, notes)
+
+
+def _is_shown(key: str) -> bool:
+    return key not in ("skipped", "records") and not key.endswith("_samples")
 
 
 def _section(document: Document) -> str:
     machine, name = document["machine"], document["bench"]
-    columns, rows = columns_and_rows(document["results"])
+    table = table_of(document["results"])
     where = f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, {machine['os']}"
     note = f" {machine['note']}" if machine["note"] else ""
     lines = [
@@ -138,8 +154,9 @@ def _section(document: Document) -> str:
         "",
         f"Parameters: {_pairs(document['parameters'])}. Versions: {_pairs(document['versions'])}.",
         "",
-        *_table(columns, rows),
+        *_table(table.columns, table.rows),
         "",
+        *(line for note in table.notes for line in (f"{note}.", "")),
     ]
     if ratios := document.get("ratios"):
         lines += ["Ratios within this run:", "", *_table(["", "times"], [[k, _cell(v)] for k, v in ratios.items()]), ""]

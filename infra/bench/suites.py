@@ -130,11 +130,11 @@ def codec(options: Options) -> dict[str, Any]:
     )
 
 
-def growth(options: Options) -> dict[str, Any]:
-    """Drain logs of more and more markets, partitions and workers; watch memory over time."""
+def growth(options: Options, minutes: float = 10.0) -> dict[str, Any]:
+    """Drain logs of more and more markets, partitions and workers; watch memory for some minutes."""
     load = os.getloadavg()[0]
     plan = _plan(options, 10.0)
-    soak_s = 5.0 if options.is_quick else 600.0
+    soak_s = 5.0 if options.is_quick else 60.0 * minutes
     folder = options.folder / "growth"
     results = grow(folder, QUICK_CASES if options.is_quick else CASES, plan, options.say)
     results.append(memory(folder, 1_000 if options.is_quick else 10_000, soak_s, options.say))
@@ -152,7 +152,7 @@ def sinks(options: Options) -> dict[str, Any]:
 
 def _plan(options: Options, seconds: float) -> DrainPlan:
     if options.is_quick:
-        return DrainPlan(seconds=options.seconds or 0.0, first_trades=20_000)
+        return DrainPlan(seconds=options.seconds or 0.0, first_trades=50_000)
     return DrainPlan(seconds=options.seconds or seconds, repeats=options.repeats)
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +15,7 @@ import typer
 
 from infra.bench import suites
 from infra.bench.peers import PEERS
-from infra.bench.report import columns_and_rows, markdown
+from infra.bench.report import markdown, table_of
 from infra.bench.suites import Options
 from infra.cli.output import print_json, print_table, progress
 from infra.runtime.settings import load_settings
@@ -34,7 +37,8 @@ def engine(
     seconds: Seconds = None, repeats: Repeats = 1, quick: Quick = False, note: Note = "", as_json: AsJson = False
 ) -> None:
     """Drain a log with the worker, beside Kafka's own ConsumerPerformance."""
-    _show(suites.engine(_options(seconds, repeats, quick, note)), as_json=as_json)
+    with _options(seconds, repeats, quick, note) as options:
+        _show(suites.engine(options), as_json=as_json)
 
 
 @bench_app.command()
@@ -48,7 +52,8 @@ def peers(
 ) -> None:
     """Drain one log with the worker and with its peers; installs them on first use (2 GB)."""
     names = [name.strip() for name in only.split(",") if name.strip()]
-    _show(suites.peers(_options(seconds, repeats, quick, note), names), as_json=as_json)
+    with _options(seconds, repeats, quick, note) as options:
+        _show(suites.peers(options, names), as_json=as_json)
 
 
 @bench_app.command()
@@ -60,27 +65,36 @@ def latency(
     as_json: AsJson = False,
 ) -> None:
     """Pace ticks at rising rates: from a tick to the bar and the trade that it triggers."""
-    _show(suites.latency(_options(seconds, 1, quick, note), sorted(rate or ())), as_json=as_json)
+    with _options(seconds, 1, quick, note) as options:
+        _show(suites.latency(options, sorted(rate or ())), as_json=as_json)
 
 
 @bench_app.command()
 def codec(quick: Quick = False, note: Note = "", as_json: AsJson = False) -> None:
     """Read and write single ticks, beside fastavro and avro."""
-    _show(suites.codec(_options(None, 1, quick, note)), as_json=as_json)
+    with _options(None, 1, quick, note) as options:
+        _show(suites.codec(options), as_json=as_json)
 
 
 @bench_app.command()
 def growth(
-    seconds: Seconds = None, repeats: Repeats = 1, quick: Quick = False, note: Note = "", as_json: AsJson = False
+    seconds: Seconds = None,
+    repeats: Repeats = 1,
+    minutes: Annotated[float, typer.Option(min=0.1, help="How long to watch memory.")] = 10.0,
+    quick: Quick = False,
+    note: Note = "",
+    as_json: AsJson = False,
 ) -> None:
-    """Drain with more and more markets, partitions and workers; watch memory for ten minutes."""
-    _show(suites.growth(_options(seconds, repeats, quick, note)), as_json=as_json)
+    """Drain with more and more markets, partitions and workers; then watch memory over time."""
+    with _options(seconds, repeats, quick, note) as options:
+        _show(suites.growth(options, minutes), as_json=as_json)
 
 
 @bench_app.command()
 def sinks(quick: Quick = False, note: Note = "", as_json: AsJson = False) -> None:
     """Write what the worker publishes into Redis and InfluxDB."""
-    _show(suites.sinks(_options(None, 1, quick, note)), as_json=as_json)
+    with _options(None, 1, quick, note) as options:
+        _show(suites.sinks(options), as_json=as_json)
 
 
 @bench_app.command()
@@ -96,17 +110,23 @@ def report(
         out.write_text(page, encoding="utf-8")
 
 
-def _options(seconds: float | None, repeats: int, quick: bool, note: str) -> Options:
+@contextmanager
+def _options(seconds: float | None, repeats: int, quick: bool, note: str) -> Iterator[Options]:
+    """Give the options, and remove the benchmark's files once it is done; after a failure its logs stay."""
     logging.getLogger("aiokafka").setLevel(logging.ERROR)  # a new topic's leader is tried again, which is no news
     folder = load_settings().data_dir.absolute() / f"bench-{os.getpid()}"
-    return Options(folder, progress, seconds=seconds, repeats=repeats, is_quick=quick, note=note)
+    yield Options(folder, progress, seconds=seconds, repeats=repeats, is_quick=quick, note=note)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _show(document: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(document)
         return
-    print_table(*columns_and_rows(document["results"]), title=f"flashmm bench {document['bench']}")
+    table = table_of(document["results"])
+    print_table(table.columns, table.rows, title=f"flashmm bench {document['bench']}")
+    for note in table.notes:
+        print(note)
     if ratios := document.get("ratios"):
         print_table(("ratio", "times"), ratios.items())
 
