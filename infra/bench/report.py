@@ -51,8 +51,8 @@ filled further between the systems' turns. Each starts cold in a process of its 
 duplicates, age, order and spikes, bars in six timeframes, snapshots, everything published and acknowledged.
 `flashmm-with-trades` publishes every accepted trade as well as the bars. Both are timed by the broker: from the
 arrival of the first bar, which the first records of the log make, to the arrival of the last record, which the
-last ones make (`LogAppendTime`); one batch is not counted, since the first bar arrives when its batch is done. A run in which the worker does not report every record as received counts as
-failed."""
+last ones make (`LogAppendTime`); one batch is not counted, since the first bar arrives when its batch is done.
+A run in which the worker does not report every record as received counts as failed."""
 
 _METHODS = {
     "engine": f"""\

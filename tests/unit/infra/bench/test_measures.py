@@ -1,0 +1,91 @@
+"""The small calculations between what is observed and what is reported."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from infra.bench.codec import codec_results
+from infra.bench.growth import CASES, memory_result
+from infra.bench.latency import percentiles
+from infra.bench.peers import PEERS, consumer_performance_result
+from infra.bench.sinks import steady_rate
+from infra.bench.suites import Options, peers
+from infra.bench.worker import Sample
+from schemas.errors import ConfigurationError, ServiceUnavailable
+
+CONSUMER_PERFORMANCE = """\
+start.time, end.time, data.consumed.in.MB, MB.sec, data.consumed.in.nMsg, nMsg.sec, rebalance.time.ms, fetch.time.ms, \
+fetch.MB.sec, fetch.nMsg.sec
+2026-01-01 00:00:00:000, 2026-01-01 00:00:03:000, 95.3674, 31.7891, 1000000, 333333.3333, 1000, 2000, 47.6837, 500000.0
+"""
+
+
+def test_consumer_performance_is_timed_without_its_join() -> None:
+    """Everybody else's join is not counted either."""
+    drain = consumer_performance_result(CONSUMER_PERFORMANCE)
+
+    assert (drain.ticks, drain.seconds) == (1_000_000, 2.0)
+
+
+@pytest.mark.parametrize("output", ["", "WARNING: Exiting before consuming, it timed out", "a, b\n1, 2"])
+def test_what_consumer_performance_says_instead_is_an_error(output: str) -> None:
+    """A figure is never guessed."""
+    with pytest.raises(ServiceUnavailable):
+        consumer_performance_result(output)
+
+
+def test_an_unknown_peer_is_refused_before_anything_starts(tmp_path: object) -> None:
+    """The names are a promise."""
+    assert PEERS == ("consumer-performance", "kafka-streams", "faust", "quix", "bytewax", "pathway")
+    with pytest.raises(ConfigurationError):
+        peers(Options(tmp_path, lambda _: None), ["flink"])  # type: ignore[arg-type]
+
+
+def test_percentiles_go_to_the_maximum() -> None:
+    """The worst one counts most."""
+    found = percentiles(np.arange(1, 1_001, dtype=np.float64))
+
+    assert found["p50"] == pytest.approx(500.5)
+    assert found["p99"] == pytest.approx(990.01)
+    assert found["max"] == 1_000
+
+
+def test_a_sinks_rate_is_that_within_the_work() -> None:
+    """Neither its start nor the wait after the last record counts."""
+    reports = [(0, 0), (1_000_000, 500), (2_000_000, 1_500), (3_000_000, 2_500), (4_000_000, 2_600)]
+
+    assert steady_rate(reports) == 1_000
+
+
+def test_a_sink_that_is_quick_is_rated_from_its_last_idle_report() -> None:
+    """Which says rather too little."""
+    assert steady_rate([(0, 0), (2_000_000, 1_000)]) == 500
+    with pytest.raises(ServiceUnavailable):
+        steady_rate([(2_000_000, 1_000)])
+
+
+def test_memory_is_told_by_its_course() -> None:
+    """What grows for ever shows in the slope of the second half."""
+    flat = memory_result([Sample(second, 0.0, 100 * 2**20) for second in range(60)])
+    growing = memory_result([Sample(second, 0.0, (100 + second) * 2**20) for second in range(60)])
+
+    assert flat["rss_mb_per_minute"] == 0
+    assert growing["rss_mb_per_minute"] == pytest.approx(60, rel=0.01)
+    assert (growing["rss_start_mb"], growing["rss_end_mb"]) == (100, 159)
+
+
+def test_growth_changes_one_thing_at_a_time() -> None:
+    """1 to 1,000 markets, 1 to 16 partitions, 1 and 2 workers."""
+    assert {case.markets for case in CASES} >= {1, 1_000}
+    assert {case.partitions for case in CASES} >= {1, 16}
+    assert {case.workers for case in CASES} == {1, 2}
+    assert len({case.name for case in CASES}) == len(CASES)
+
+
+def test_the_codec_benchmark_measures_every_reader_and_writer() -> None:
+    """In nanoseconds a record."""
+    results = codec_results(200)
+
+    assert {str(result["name"]).partition("-")[0] for result in results} == {"decode", "encode"}
+    assert all(float(str(result["ns_per_record"])) > 0 for result in results)
