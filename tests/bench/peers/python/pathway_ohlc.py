@@ -1,5 +1,7 @@
 """Pathway: a group-by on symbol and second, counted in its output."""
 
+import time
+
 import pathway as pw
 from common import Meter, arguments, decoder
 
@@ -27,7 +29,7 @@ def on_change(key, row, time, is_addition):
 records = pw.io.kafka.read(
     {
         "bootstrap.servers": options.bootstrap,
-        "group.id": "peer-pathway",
+        "group.id": f"peer-pathway-{time.time_ns()}",
         "auto.offset.reset": "earliest",
         "session.timeout.ms": "6000",
     },

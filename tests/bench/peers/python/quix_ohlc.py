@@ -1,5 +1,7 @@
 """Quix Streams: a tumbling window of one second by the records' Kafka timestamps; RocksDB, no changelog topic."""
 
+import time
+
 from common import Meter, add, arguments, decoder, first
 from quixstreams import Application
 
@@ -21,7 +23,7 @@ def initialise(tick):
 
 app = Application(
     broker_address=options.bootstrap,
-    consumer_group="peer-quix",
+    consumer_group=f"peer-quix-{time.time_ns()}",
     auto_offset_reset="earliest",
     auto_create_topics=False,
     use_changelog_topics=False,
