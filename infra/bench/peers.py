@@ -25,7 +25,7 @@ PYTHON_PEERS = ("faust", "quix", "bytewax", "pathway")
 PEERS = ("consumer-performance", "kafka-streams", *PYTHON_PEERS)
 
 _SUBJECT = f"{TICKS}-value"
-_TIMEOUT_S = 900.0
+_TIMEOUT_S = 300.0
 _INSTALL_TIMEOUT_S = 1_200.0
 _JAVA = 17
 
