@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -15,7 +14,7 @@ from pydantic import AliasChoices, SecretStr
 from pydantic.fields import FieldInfo
 
 from infra.cli.output import print_json, print_table
-from infra.runtime.settings import PREFIX, Settings, load_settings
+from infra.runtime.settings import PREFIX, Settings, config_file, dotenv_names, load_settings
 
 __all__ = ["config_app", "names_of", "settings_markdown"]
 
@@ -41,9 +40,9 @@ def names_of(field_name: str, field: FieldInfo) -> tuple[str, ...]:
 
 def _origins(settings: Settings) -> Iterator[Origin]:
     environment = {name.upper(): name for name in os.environ}
-    dotenv = _dotenv(Path(".env"))
-    path = os.environ.get(f"{PREFIX}CONFIG")
-    document = tomllib.loads(Path(path).read_text(encoding="utf-8")) if path else {}
+    dotenv = dotenv_names()
+    path = config_file()
+    document = tomllib.loads(path.read_text(encoding="utf-8")) if path else {}
     for field_name, field in Settings.model_fields.items():
         names = names_of(field_name, field)
         source = "default"
@@ -54,13 +53,6 @@ def _origins(settings: Settings) -> Iterator[Origin]:
         elif field_name in document:
             source = str(path)
         yield Origin(names[0], _shown(getattr(settings, field_name)), source)
-
-
-def _dotenv(path: Path) -> Mapping[str, str]:
-    if not path.is_file():
-        return {}
-    pairs = (line.partition("=") for line in path.read_text(encoding="utf-8").splitlines() if "=" in line)
-    return {name.strip().upper(): value.strip() for name, _, value in pairs if not name.lstrip().startswith("#")}
 
 
 def _shown(value: object) -> str:

@@ -7,10 +7,12 @@ Sources, strongest first: environment, `.env`, one TOML file (`FLASHMM_CONFIG`),
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from dotenv import dotenv_values
 from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
@@ -22,9 +24,10 @@ from pydantic_settings import (
 from schemas.enums import Mode
 from schemas.errors import ConfigurationError
 
-__all__ = ["PREFIX", "Settings", "load_settings"]
+__all__ = ["PREFIX", "Settings", "config_file", "dotenv_names", "load_settings"]
 
 PREFIX = "FLASHMM_"
+_DOTENV = ".env"
 
 
 def _seed(name: str, field: str) -> AliasChoices:
@@ -37,7 +40,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
-        env_file=".env",
+        env_file=_DOTENV,
         env_ignore_empty=True,
         extra="ignore",  # other programs' names in .env; our own unknown ones are found by load_settings
         frozen=True,
@@ -169,8 +172,8 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Read arguments, then environment, then `.env`, then the TOML file."""
         sources: tuple[PydanticBaseSettingsSource, ...] = (init_settings, env_settings, dotenv_settings)
-        path = os.environ.get(f"{PREFIX}CONFIG")
-        return (*sources, TomlConfigSettingsSource(settings_cls, Path(path))) if path else sources
+        path = config_file()
+        return (*sources, TomlConfigSettingsSource(settings_cls, path)) if path else sources
 
     def csv(self, name: str) -> tuple[str, ...]:
         """Give a comma-separated setting as its parts."""
@@ -181,9 +184,14 @@ def load_settings(**overrides: Any) -> Settings:
     """Load the settings.
 
     Raises:
-        ConfigurationError: a value is wrong, or a FLASHMM_* name in the environment is not a setting.
+        ConfigurationError: a value is wrong, the TOML file cannot be read, or it or the environment or `.env` names
+            something that is not a setting.
     """
-    _refuse_unknown(os.environ)
+    _refuse_unknown(os.environ, "")
+    _refuse_unknown(dotenv_names(), " (in .env)")
+    path = config_file()
+    if path is not None:
+        _check_file(path)
     try:
         return Settings(**overrides)
     except ValidationError as error:
@@ -203,11 +211,35 @@ def _explained(error: ValidationError) -> ConfigurationError:
     )
 
 
-def _refuse_unknown(environment: Mapping[str, str]) -> None:
+def config_file() -> Path | None:
+    """Give the TOML file that `FLASHMM_CONFIG` names; None where it names none."""
+    path = os.environ.get(f"{PREFIX}CONFIG")
+    return Path(path) if path else None
+
+
+def dotenv_names() -> frozenset[str]:
+    """List the names that `.env` in the working directory sets to something, in capitals."""
+    return frozenset(name.upper() for name, value in dotenv_values(_DOTENV).items() if value)
+
+
+def _check_file(path: Path) -> None:
+    setting = f"{PREFIX}CONFIG"
+    try:
+        keys = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationError(setting, f"{path} cannot be read: {error}", "Give a TOML file of settings") from None
+    known = set(Settings.model_fields)
+    for key in keys:
+        if key not in known:
+            problem = f"{path}: {key} is not a setting"
+            raise ConfigurationError(setting, problem, "Keys are the names in `flashmm config schema`")
+
+
+def _refuse_unknown(names: Iterable[str], where: str) -> None:
     known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | {f"{PREFIX}CONFIG"}
-    for name in sorted(environment):
+    for name in sorted(names):
         if name.startswith(PREFIX) and name not in known and name not in _NOT_SETTINGS:
-            raise ConfigurationError(name, "is not a setting", "See `flashmm config show` for every setting")
+            raise ConfigurationError(name, f"is not a setting{where}", "See `flashmm config show` for every setting")
 
 
 # Names that tests and tools read from the environment themselves.

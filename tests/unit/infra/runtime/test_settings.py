@@ -76,3 +76,34 @@ def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert "hunter2" not in shown
     assert "s3cret" not in shown
+
+
+def test_an_unknown_name_in_dotenv_is_an_error(tmp_path: Path) -> None:
+    """The same holds for the file that people edit most; names of other programs may be there."""
+    (tmp_path / ".env").write_text("GRAFANA_PASSWORD=x\nexport FLASHMM_HOT_TICK=5\n")
+
+    with pytest.raises(ConfigurationError, match=r"FLASHMM_HOT_TICK: is not a setting \(in \.env\)"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (None, "cannot be read"),
+        (b"hot_ticks =", "cannot be read"),
+        (b"\xff", "cannot be read"),
+        (b"hot_tick = 5", "hot_tick is not a setting"),
+        (b"[kafka]\nbootstrap = 'x:1'", "kafka is not a setting"),
+    ],
+)
+def test_a_wrong_file_is_an_error_that_names_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes | None, problem: str
+) -> None:
+    """A file that is not there, is not TOML or has a misspelt key must not mean defaults."""
+    path = tmp_path / "live.toml"
+    if content is not None:
+        path.write_bytes(content)
+    monkeypatch.setenv("FLASHMM_CONFIG", str(path))
+
+    with pytest.raises(ConfigurationError, match=f"FLASHMM_CONFIG: .*live.toml.*{problem}"):
+        load_settings()
