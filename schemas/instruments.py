@@ -10,13 +10,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from schemas.errors import ConfigurationError, ProtocolError
+from schemas.errors import ConfigurationError, DoesNotFit, ProtocolError
 from schemas.numbers import PRICE_SCALE, SIZE_SCALE, to_units
 from schemas.reasons import DeadLetterReason
 from schemas.records import Market
 
 __all__ = ["DEFAULT_PATH", "Instrument", "Instruments", "market_group", "partition_for"]
 
+_KINDS = ("clob", "amm")
 DEFAULT_PATH = Path(__file__).with_name("instruments.toml")
 
 _QUOTE_ASSETS = sorted(
@@ -122,34 +123,58 @@ class Instruments:
         """
         try:
             document = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, tomllib.TOMLDecodeError) as error:
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise ConfigurationError(
                 str(path), f"cannot be read: {error}", "Give a TOML file of [[instrument]] tables"
             ) from error
-        return cls(_from_table(path, table) for table in document.get("instrument", ()))
+        tables = document.get("instrument", [])
+        if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+            raise ConfigurationError(str(path), "`instrument` is not a list of tables", "Write [[instrument]] tables")
+        return cls(_from_table(path, table) for table in tables)
 
 
 def _from_table(path: Path, table: Mapping[str, object]) -> Instrument:
+    def wrong(name: str, problem: str, fix: str) -> ConfigurationError:
+        which = f"instrument {table.get('venue')} {table.get('symbol')}"
+        return ConfigurationError(str(path), f"{which}: {name} {problem}, was {table.get(name)!r}", fix)
+
     def text(name: str, default: str | None = None) -> str:
         value = table.get(name, default)
         if not isinstance(value, str):
-            problem = f"instrument {table.get('venue')} {table.get('symbol')}: {name} must be a text, was {value!r}"
-            raise ConfigurationError(str(path), problem, f'Write {name} = "…"')
+            raise wrong(name, "must be a text", f'Write {name} = "…"')
         return value
 
+    def units(name: str, scale: int, default: str | None = None, *, bits: int = 64) -> int:
+        try:
+            found = to_units(text(name, default), scale, bits=bits)
+        except DoesNotFit:
+            raise wrong(name, f"must be a number of at most {scale} decimals", f'Write {name} = "0.01"') from None
+        if found < 0 or (default is None and found == 0):
+            raise wrong(name, "must be positive", f'Write {name} = "0.01"')
+        return found
+
+    def basis_points(name: str) -> int:
+        try:
+            return int(text(name, "0"))
+        except ValueError:
+            raise wrong(name, "must be a whole number of basis points", f'Write {name} = "2"') from None
+
+    kind = text("kind", "clob")
+    if kind not in _KINDS:
+        raise wrong("kind", "is unknown", f"Choose among {', '.join(_KINDS)}")
     symbol = text("symbol")
     return Instrument(
         venue=text("venue"),
         symbol=symbol,
         venue_symbol=text("venue_symbol", symbol),
         group=text("group", market_group(symbol)),
-        has_book=text("kind", "clob") != "amm",
-        tick=to_units(text("tick"), PRICE_SCALE),
-        lot=to_units(text("lot"), SIZE_SCALE),
-        min_size=to_units(text("min_size", "0"), SIZE_SCALE),
-        min_notional=to_units(text("min_notional", "0"), PRICE_SCALE + SIZE_SCALE, bits=128),
-        maker_fee_bps=int(text("maker_fee_bps", "0")),
-        taker_fee_bps=int(text("taker_fee_bps", "0")),
+        has_book=kind != "amm",
+        tick=units("tick", PRICE_SCALE),
+        lot=units("lot", SIZE_SCALE),
+        min_size=units("min_size", SIZE_SCALE, "0"),
+        min_notional=units("min_notional", PRICE_SCALE + SIZE_SCALE, "0", bits=128),
+        maker_fee_bps=basis_points("maker_fee_bps"),
+        taker_fee_bps=basis_points("taker_fee_bps"),
     )
 
 
