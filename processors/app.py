@@ -6,11 +6,13 @@ describes them. They share one queue-less pass over each batch; see `processors.
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import faust
+from faust.types import TP
 
 from infra.runtime.clock import wall_clock_us
 from infra.runtime.logging import log_through_stdlib
@@ -24,7 +26,9 @@ from processors.kernel.pipeline import Stage
 from processors.microbatch.account import follow_account
 from processors.microbatch.batches import install
 from processors.microbatch.engine import TICKS, MicroBatchEngine
+from processors.microbatch.reports import publish_metrics
 from processors.microbatch.task import Batch
+from processors.microbatch.transport import REQUEST_TIMEOUT_S
 from processors.startup import describe, pipeline_config, prepare, stage_set_of
 from schemas.errors import ConfigurationError, FlashMMError
 from schemas.instruments import DEFAULT_PATH, Instruments
@@ -51,6 +55,12 @@ class FlashMMApp(faust.App):  # type: ignore[misc]  # faust ships no types
             sys.stderr.flush()
             self.engine.exit(4 if isinstance(error, ConfigurationError) else 1)
         await super().on_start()
+
+    async def on_stop(self) -> None:
+        """Write and commit where the partitions stand, so that whoever is next repeats nothing."""
+        if self._consumer is not None:
+            await self._consumer.hand_over()
+        await super().on_stop()
 
 
 class _Undecoded(faust.Schema):  # type: ignore[misc]
@@ -88,6 +98,9 @@ app = FlashMMApp(
     topic_allow_declare=False,
     consumer_auto_offset_reset="earliest",
     broker_commit_interval=1.0,
+    broker_request_timeout=REQUEST_TIMEOUT_S,
+    broker_rebalance_timeout=REQUEST_TIMEOUT_S - 10,  # the answer to a join takes that long
+    producer_request_timeout=REQUEST_TIMEOUT_S,
     broker_session_timeout=10.0,
     broker_heartbeat_interval=1.0,
     stream_buffer_maxsize=16,  # in events, which are batches
@@ -127,32 +140,40 @@ async def ticks(stream: Any) -> None:
 
 async def _batches(stream: Any) -> AsyncIterator[Batch]:
     async for event in stream.noack().events():
-        batch = engine.accept(event.value, event.message.generation_id)
+        batch = await engine.accept(event.value, event.message.generation_id)
         event.ack()
         if batch is not None:
             yield batch
 
 
 @app.task  # type: ignore[untyped-decorator]
-async def publishing() -> None:
-    """Send what the stages emit, snapshot their state, and follow the account's positions."""
+async def working() -> None:
+    """Send what the stages emit, snapshot their state, follow the account, renew the lease, report, let time pass."""
     describe(engine, settings, is_batching=is_batching)
-    producer = app.producer._ensure_producer()  # noqa: SLF001  Faust has no public way to its producer
-    await engine.guarded(
-        engine.publisher.run(producer),
-        engine.keep_snapshots(settings.snapshot_interval_ms * 1_000),
-        follow_account(engine),
-    )
+    engine.end_of_log = _end_of_log
+    trading = app.producer._new_producer()  # noqa: SLF001  configured as Faust's own, which has no public way to it
+    await trading.start()
+    try:
+        await engine.guarded(
+            engine.publisher.run(app.producer._ensure_producer()),  # noqa: SLF001
+            engine.trading_publisher.run(trading),
+            engine.snapshots.keep(settings.snapshot_interval_ms * 1_000),
+            engine.ownership.keep(),
+            follow_account(engine),
+            _every_second(),
+        )
+    finally:
+        await trading.stop()
 
 
-@app.timer(interval=3.0)  # type: ignore[untyped-decorator]
-async def ownership() -> None:
-    """Renew the lease on the output topics."""
-    engine.announce()
+async def _every_second() -> None:
+    while True:
+        await asyncio.sleep(1)
+        publish_metrics(engine)
+        engine.beat()
 
 
-@app.timer(interval=1.0)  # type: ignore[untyped-decorator]
-async def metrics() -> None:
-    """Publish counters and latencies, and let time pass in silent partitions."""
-    engine.publish_metrics()
-    engine.beat()
+def _end_of_log(partition: int) -> int | None:
+    tp = TP(TICKS, partition)
+    end = app.consumer.highwater(tp) if tp in app.consumer.assignment() else None
+    return cast("int | None", end)

@@ -110,7 +110,7 @@ async def prepare(engine: MicroBatchEngine, settings: Settings) -> None:
     registry = Registry(settings.registry_url)
     records = [topic.record for topic in TOPICS.values() if topic.record is not None]
     engine.codecs = await asyncio.to_thread(lambda: {record: registry.codec(record) for record in records})
-    await engine.claim()
+    await engine.ownership.claim()
     if Stage.INFERENCE in engine.config.stages:
         engine.model = await asyncio.to_thread(load_model, settings)
 

@@ -25,7 +25,7 @@ from schemas.records import Bar, FeatureVector, Prediction, QuoteDecision, Recor
 
 __all__ = ["KERNEL_VERSION", "Output", "PartitionPipeline", "PipelineConfig", "Stage"]
 
-KERNEL_VERSION = 1
+KERNEL_VERSION = 2
 """Rises when the state or the meaning of the stages changes: a snapshot of another version is not restored."""
 
 
@@ -89,6 +89,7 @@ class PartitionPipeline:
         self.inference = Inference(model, topic, partition)
         self.quoter = Quoter(config.quoting, instruments, topic, partition, epoch)
         self.emitted: Counter[str] = Counter()
+        self.trimmed = 0
         self._outputs: list[Output] = []
 
     def normalise(self, inputs: Sequence[Input]) -> list[Step]:
@@ -124,6 +125,11 @@ class PartitionPipeline:
         if Stage.QUOTING in stages:
             self.quote(steps)
 
+    def lose(self, count: int) -> None:
+        """Note that retention removed the next `count` records of the log before they were applied."""
+        self.trimmed += count
+        self.normaliser.mark_gap()
+
     def take(self) -> list[Output]:
         """Hand over what was emitted since the last call, in order."""
         outputs, self._outputs = self._outputs, []
@@ -138,6 +144,7 @@ class PartitionPipeline:
             "ticks.held": normaliser.held,
             "bars.too_late": self.bar_builder.too_late,
             "bars.unfit": self.bar_builder.unfit,
+            "trimmed": self.trimmed,
         }
         counts |= {f"ticks.rejected.{reason}": count for reason, count in normaliser.rejected.items() if count}
         return counts | dict(self.emitted)
@@ -152,6 +159,7 @@ class PartitionPipeline:
             "quoting": self.quoter.state(),
             "inventory": self.inventory.state(),
             "emitted": dict(self.emitted),
+            "trimmed": self.trimmed,
         }
 
     def restore(self, state: State) -> None:
@@ -163,6 +171,7 @@ class PartitionPipeline:
         self.quoter.restore(state["quoting"])
         self.inventory.restore(state["inventory"])
         self.emitted = Counter(state["emitted"])
+        self.trimmed = state["trimmed"]
 
     def _emit(self, record: Record, ts_trigger: int) -> None:
         self._outputs.append(Output(record, ts_trigger))

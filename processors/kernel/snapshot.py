@@ -16,11 +16,12 @@ from typing import Any
 
 from schemas.errors import StateError
 
-__all__ = ["CHUNK_BYTES", "Manifest", "Snapshot", "latest", "pack"]
+__all__ = ["CHUNK_BYTES", "Manifest", "Snapshot", "SnapshotSearch", "latest", "pack"]
 
 CHUNK_BYTES = 512 * 1024
 _MANIFEST = "manifest"
 _MAX_STATE_BYTES = 64 * 1024 * 1024
+_KEPT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,8 @@ class Manifest:
         epoch: Epoch of the decisions made by the worker that wrote it.
         number: Rises by one with each snapshot of the partition, whoever writes it.
         decisions_offset: End of the partition of `trading.quotes` when it was taken; later ones are re-run silently.
-        chunks: Number of chunks; size and sha256 of the compressed state together.
+        chunks: Number of chunks; size and sha256 of the compressed state together. The manifest's own checksum follows
+            it on a line of its own.
     """
 
     kernel_version: int
@@ -92,61 +94,105 @@ def pack(
     )
     records = [(_key(stage_set, partition, manifest.slot, str(part)), chunk) for part, chunk in enumerate(parts)]
     body = json.dumps(asdict(manifest), separators=(",", ":")).encode()
-    return [*records, (_key(stage_set, partition, manifest.slot, _MANIFEST), body)]
+    signed = body + b"\n" + hashlib.sha256(body).hexdigest().encode()
+    return [*records, (_key(stage_set, partition, manifest.slot, _MANIFEST), signed)]
+
+
+class SnapshotSearch:
+    """Finds the newest whole snapshot of a partition among records that are shown to it in log order.
+
+    Newest is the one of the greatest epoch and number: a worker that lost the partition without noticing may still
+    write one after its successor did. A damaged snapshot is passed over in favour of the one before.
+    """
+
+    def __init__(self, *, kernel_version: int, stage_set: str, partition: int) -> None:
+        self._kernel_version = kernel_version
+        self._stage_set = stage_set
+        self._prefix = _key(stage_set, partition, "")
+        self._partition = partition
+        self._chunks: dict[bytes, bytes] = {}
+        self._whole: list[tuple[Manifest, bytes]] = []
+        self._problems: list[str] = []
+
+    def add(self, key: bytes | None, value: bytes | None) -> None:
+        """Take a record; one that is not this partition's is passed over."""
+        if key is None or value is None or not key.startswith(self._prefix):
+            return
+        if not key.endswith(f"|{_MANIFEST}".encode()):
+            self._chunks[key] = value
+            return
+        try:
+            # The chunks as they are now: a later snapshot in the same slot replaces them.
+            found = _joined(value, self._chunks)
+        except StateError as error:
+            self._problems.append(str(error))
+            return
+        newest_first = sorted([*self._whole, found], key=lambda each: (each[0].epoch, each[0].number), reverse=True)
+        self._whole = newest_first[:_KEPT]
+
+    def result(self) -> Snapshot | None:
+        """Give the newest whole snapshot; None where there is none at all.
+
+        Raises:
+            StateError: there are snapshots, but not one of them is whole and of this kernel's version.
+        """
+        for manifest, packed in self._whole:
+            try:
+                return Snapshot(manifest, _unpacked(manifest, packed, self._kernel_version))
+            except StateError as error:
+                self._problems.append(str(error))
+        if self._problems:
+            raise StateError(
+                f"no snapshot of {self._stage_set} partition {self._partition} can be restored: "
+                f"{'; '.join(self._problems[-2:])}"
+            )
+        return None
 
 
 def latest(
     records: Iterable[tuple[bytes, bytes]], *, kernel_version: int, stage_set: str, partition: int
 ) -> Snapshot | None:
-    """Find the newest whole snapshot among a partition's records, in log order; None where there is none.
-
-    A damaged snapshot is passed over in favour of the one before.
+    """Find the newest whole snapshot among a partition's records: see `SnapshotSearch`.
 
     Raises:
         StateError: there are snapshots, but not one of them is whole and of this kernel's version.
     """
-    chunks: dict[bytes, bytes] = {}
-    found: list[Snapshot] = []
-    problems: list[str] = []
+    search = SnapshotSearch(kernel_version=kernel_version, stage_set=stage_set, partition=partition)
     for key, value in records:
-        if not key.startswith(f"{stage_set}|{partition}|".encode()):
-            continue
-        if not key.endswith(f"|{_MANIFEST}".encode()):
-            chunks[key] = value
-            continue
-        try:
-            found = [*found[-1:], _unpack(value, chunks, kernel_version)]
-        except StateError as error:
-            problems.append(str(error))
-    if found:
-        return found[-1]
-    if problems:
-        raise StateError(
-            f"no snapshot of {stage_set} partition {partition} can be restored: {'; '.join(problems[-2:])}"
-        )
-    return None
+        search.add(key, value)
+    return search.result()
 
 
-def _unpack(body: bytes, chunks: Mapping[bytes, bytes], kernel_version: int) -> Snapshot:
+def _joined(signed: bytes, chunks: Mapping[bytes, bytes]) -> tuple[Manifest, bytes]:
+    body, _, digest = signed.rpartition(b"\n")
+    if hashlib.sha256(body).hexdigest().encode() != digest:
+        raise StateError("a manifest has a wrong checksum")
     try:
         manifest = Manifest(**json.loads(body))
         keys = [
             _key(manifest.stage_set, manifest.partition, manifest.slot, str(part)) for part in range(manifest.chunks)
         ]
         packed = b"".join(chunks[key] for key in keys)
-        if manifest.kernel_version != kernel_version:
-            raise StateError(
-                f"snapshot {manifest.number} is of kernel version {manifest.kernel_version}, this is {kernel_version}: "
-                "start a new FLASHMM_TOPIC_PREFIX, or run the version that wrote it"
-            )
-        if len(packed) != manifest.size or hashlib.sha256(packed).hexdigest() != manifest.sha256:
-            raise StateError(f"snapshot {manifest.number} has a wrong checksum")
-        inflater = zlib.decompressobj()
-        state = json.loads(inflater.decompress(packed, _MAX_STATE_BYTES))
-    except (ValueError, TypeError, KeyError, zlib.error) as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise StateError(f"a snapshot is damaged: {error!r}") from error
-    return Snapshot(manifest, state)
+    if len(packed) != manifest.size or hashlib.sha256(packed).hexdigest() != manifest.sha256:
+        raise StateError(f"snapshot {manifest.number} has a wrong checksum")
+    return manifest, packed
 
 
-def _key(stage_set: str, partition: int, slot: int, part: str) -> bytes:
-    return f"{stage_set}|{partition}|{slot}|{part}".encode()
+def _unpacked(manifest: Manifest, packed: bytes, kernel_version: int) -> dict[str, Any]:
+    if manifest.kernel_version != kernel_version:
+        raise StateError(
+            f"snapshot {manifest.number} is of kernel version {manifest.kernel_version}, this is {kernel_version}: "
+            "start a new FLASHMM_TOPIC_PREFIX, or run the version that wrote it"
+        )
+    inflater = zlib.decompressobj()
+    try:
+        state: dict[str, Any] = json.loads(inflater.decompress(packed, _MAX_STATE_BYTES))
+    except (ValueError, zlib.error) as error:
+        raise StateError(f"snapshot {manifest.number} is damaged: {error!r}") from error
+    return state
+
+
+def _key(stage_set: str, partition: int, *rest: int | str) -> bytes:
+    return "|".join(map(str, (stage_set, partition, *rest))).encode()

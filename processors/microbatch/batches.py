@@ -28,7 +28,7 @@ class FetchedBatch:
     Attributes:
         start: Position of the consumer before these records. It is below the first offset where the log has holes
             (compaction, transaction markers), and equals the `next` of the batch before: so a chain without a missing
-            record can be told from one with.
+            record can be told from one with. A fetch of nothing but a hole gives a batch without records.
         next: Position after these records.
         offsets, values, record_headers: One entry a record; Faust sees an event without headers.
     """
@@ -51,8 +51,8 @@ class FetchedBatch:
 
     @property
     def offset(self) -> int:
-        """Offset of the last record: what Faust tracks the event by."""
-        return self.offsets[-1]
+        """Offset of the last record, or of the hole's end: what Faust tracks the event by."""
+        return self.next - 1
 
     @property
     def value(self) -> FetchedBatch:
@@ -108,7 +108,7 @@ class BatchingPartitionRecords(PartitionRecords):  # type: ignore[misc]  # aioka
                     yield pending
                     pending = self._new_batch()
             self.next_fetch_offset = max(self.next_fetch_offset, batch.next_offset)
-        if pending.offsets:
+        if self.next_fetch_offset > pending.start:
             pending.next = self.next_fetch_offset
             yield pending
 

@@ -54,14 +54,16 @@ class Publisher:
         on_failure: Callable[[BaseException], None],
         on_latency: Callable[[str, int], None],
         max_pending: int = 50_000,
+        max_pending_bytes: int = 64 * 1024 * 1024,
     ) -> None:
         self._producer: AIOKafkaProducer | None = None
         self._clock = clock
         self._on_failure = on_failure
         self._on_latency = on_latency
         self._max_pending = max_pending
+        self._max_pending_bytes = max_pending_bytes
         self._pending: dict[tuple[str, int], list[Pending]] = defaultdict(list)
-        self._count = 0
+        self._bytes = 0
         self._added = 0
         self._acknowledged = 0
         self._wake = asyncio.Event()
@@ -71,15 +73,30 @@ class Publisher:
     def add(self, topic: str, partition: int, record: Pending) -> None:
         """Queue a record; it is sent soon. Never waits: callers pace themselves by `wait_for_room`."""
         self._pending[topic, partition].append(record)
-        self._count += 1
+        self._bytes += len(record.value)
         self._added += 1
         self._wake.set()
 
+    @property
+    def pending(self) -> int:
+        """Records that are not acknowledged yet."""
+        return self._added - self._acknowledged
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as much is pending as may be, in records or in bytes."""
+        return self.pending >= self._max_pending or self._bytes >= self._max_pending_bytes
+
+    @property
+    def is_running(self) -> bool:
+        """Whether anything sends what is pending."""
+        return self._producer is not None
+
     async def wait_for_room(self) -> None:
-        """Wait until fewer than the greatest number of records are pending."""
-        if self._count >= self._max_pending:
+        """Wait until less is pending than may be."""
+        if self.is_full:
             async with self._progress:
-                await self._progress.wait_for(lambda: self._count < self._max_pending)
+                await self._progress.wait_for(lambda: not self.is_full)
 
     async def drain(self) -> None:
         """Wait until every record added before this call is acknowledged."""
@@ -100,10 +117,10 @@ class Publisher:
             taken, self._pending = self._pending, defaultdict(list)
             if taken:
                 await asyncio.gather(*(self._send(key, records) for key, records in taken.items()))
-                sent = sum(map(len, taken.values()))
+                sent = [record for records in taken.values() for record in records]
                 async with self._progress:
-                    self._count -= sent
-                    self._acknowledged += sent
+                    self._bytes -= sum(len(record.value) for record in sent)
+                    self._acknowledged += len(sent)
                     self._progress.notify_all()
 
     async def _send(self, key: tuple[str, int], records: list[Pending]) -> None:
@@ -115,7 +132,8 @@ class Publisher:
                 builder, upto = self._build(records, at)
                 future = await self._producer.send_batch(builder, topic, partition=partition)
                 metadata = await future
-                self._end_offsets[key] = metadata.offset + upto - at
+                # Of a retried batch that was written already the broker may not tell the offset.
+                self._end_offsets[key] = max(metadata.offset + upto - at, self._end_offsets.get(key, 0))
                 now = self._clock()
                 for record in records[at:upto]:
                     if record.name:

@@ -8,24 +8,26 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.structs import TopicPartition
 
 from schemas.errors import ServiceUnavailable
 
-__all__ = ["group_less_reader", "read_to_end"]
+__all__ = ["bounds", "group_less_reader", "read_between"]
+
+_RETRY_S = 0.2
 
 
 @asynccontextmanager
-async def group_less_reader(bootstrap: str, partitions: Sequence[tuple[str, int]]) -> AsyncIterator[AIOKafkaConsumer]:
-    """Open a consumer that belongs to no group and commits nothing, assigned to these partitions."""
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap, group_id=None, enable_auto_commit=False, fetch_max_wait_ms=20
-    )
-    try:
-        await consumer.start()
-    except KafkaError as error:
-        raise ServiceUnavailable("Kafka", bootstrap, str(error), fix="Set FLASHMM_KAFKA_BOOTSTRAP") from error
+async def group_less_reader(
+    bootstrap: str, partitions: Sequence[tuple[str, int]] = (), *, timeout_s: float = 20
+) -> AsyncIterator[AIOKafkaConsumer]:
+    """Open a consumer that belongs to no group and commits nothing, assigned to these partitions.
+
+    Raises:
+        ServiceUnavailable: no broker could be reached in time.
+    """
+    consumer = await _connected(bootstrap, timeout_s)
     try:
         consumer.assign([TopicPartition(*pair) for pair in partitions])
         yield consumer
@@ -33,32 +35,53 @@ async def group_less_reader(bootstrap: str, partitions: Sequence[tuple[str, int]
         await consumer.stop()
 
 
-async def read_to_end(
-    consumer: AIOKafkaConsumer, topic: str, partition: int, start: int | None, *, timeout_s: float = 60
-) -> tuple[list[Any], int]:
-    """Read a partition from `start` (None: its beginning) to the end that it has now; gives records and that end.
+async def _connected(bootstrap: str, timeout_s: float) -> AIOKafkaConsumer:
+    deadline = asyncio.get_running_loop().time() + timeout_s
+    while True:
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=bootstrap,
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            fetch_max_wait_ms=20,
+        )
+        try:
+            await consumer.start()
+        except KafkaError as error:
+            await consumer.stop()
+            is_over = asyncio.get_running_loop().time() > deadline
+            if is_over or not isinstance(error, KafkaConnectionError):
+                raise ServiceUnavailable("Kafka", bootstrap, str(error), fix="Set FLASHMM_KAFKA_BOOTSTRAP") from error
+            await asyncio.sleep(_RETRY_S)
+        except BaseException:
+            await consumer.stop()
+            raise
+        else:
+            return consumer
 
-    Raises:
-        ServiceUnavailable: the end was not reached in time.
+
+async def bounds(reader: AIOKafkaConsumer, topic: str, partition: int) -> tuple[int, int]:
+    """Give the offsets of a partition's first record and after its last one."""
+    pair = TopicPartition(topic, partition)
+    return (await reader.beginning_offsets([pair]))[pair], (await reader.end_offsets([pair]))[pair]
+
+
+async def read_between(
+    reader: AIOKafkaConsumer, topic: str, partition: int, start: int, end: int
+) -> AsyncIterator[Any]:
+    """Read the records of an assigned partition from `start` up to, without, `end`; other partitions are paused.
+
+    Waits for as long as it takes: callers bound the whole of what they do.
     """
     pair = TopicPartition(topic, partition)
-    end = (await consumer.end_offsets([pair]))[pair]
-    begin = (await consumer.beginning_offsets([pair]))[pair]
-    at = begin if start is None else max(begin, start)
-    records: list[Any] = []
-    others = [other for other in consumer.assignment() if other != pair]
-    consumer.pause(*others)
-    consumer.seek(pair, at)
-    try:
-        async with asyncio.timeout(timeout_s):
-            while at < end:
-                for fetched in (await consumer.getmany(pair, timeout_ms=200)).values():
-                    records += fetched
-                at = await consumer.position(pair)
-    except TimeoutError:
-        raise ServiceUnavailable(
-            "Kafka", f"{topic}[{partition}]", f"offset {end} was not reached in {timeout_s} s"
-        ) from None
-    finally:
-        consumer.resume(*others)
-    return [record for record in records if record.offset < end], end
+    reader.pause(*reader.assignment())
+    reader.seek(pair, start)
+    reader.resume(pair)
+    at = start
+    while at < end:
+        for fetched in (await reader.getmany(pair, timeout_ms=200)).values():
+            for record in fetched:
+                if record.offset < end:
+                    yield record
+        at = await reader.position(pair)
+    reader.pause(pair)

@@ -12,18 +12,19 @@ from schemas.records import Market, QuoteDecision
 __all__ = ["Batch", "PartitionTask"]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class PartitionTask:
     """One owned partition.
 
     Attributes:
         position: Next offset of the ticks to apply.
         safe: Position covered by the last acknowledged snapshot: what may be committed. None before the first.
+        inputs: Next offset to apply of every other input, by the topic's name without prefix.
         snapshots: Number of the next snapshot.
+        snapshot_bytes: Size of the last one.
         published: Per market, grid point of the last decision that was published before this worker restored; up to
             there decisions are re-run silently, so that a decision once published is never made again.
         decisions_end: End of the partition of `trading.quotes` when this worker restored.
-        trimmed: Records of the input that retention removed before they were applied.
         undelivered: Batches passed over since one came that continues at `position`.
         last_record_us, last_snapshot_us: Wall clock when a batch was last applied, a snapshot last begun.
     """
@@ -33,13 +34,21 @@ class PartitionTask:
     position: int
     epoch: int
     safe: int | None = None
+    inputs: dict[str, int] = field(default_factory=dict)
     snapshots: int = 0
+    snapshot_bytes: int = 0
     published: Mapping[Market, int] = field(default_factory=dict)
     decisions_end: int = 0
+    undelivered: int = 0
     last_record_us: int = 0
     last_snapshot_us: int = 0
-    trimmed: int = 0
-    undelivered: int = 0
+
+    def lose(self, to: int) -> int:
+        """Go on at an offset before which retention removed records that were not applied; gives how many."""
+        lost = to - self.position
+        self.position = to
+        self.pipeline.lose(lost)
+        return lost
 
     def to_publish(self) -> list[Output]:
         """Take what the stages emitted, less the decisions that were published already."""

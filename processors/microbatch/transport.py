@@ -12,15 +12,24 @@ rebalancing, pausing and all topics that are not batched stay stock. What differ
 
 from __future__ import annotations
 
+import asyncio
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol, cast
 
+from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from processors.microbatch.batches import FetchedBatch
 
-__all__ = ["Engine", "Transport"]
+__all__ = ["REQUEST_TIMEOUT_S", "Engine", "Transport"]
+
+REQUEST_TIMEOUT_S = 40.0
+"""For Faust's requests. It waits no longer for `perform_seek` either, and then goes on as if it were done."""
+
+_RESTORE_TIMEOUT_S = REQUEST_TIMEOUT_S * 0.75
+_HAND_OVER_TIMEOUT_S = 5.0
 
 
 class Engine(Protocol):
@@ -39,6 +48,9 @@ class Engine(Protocol):
 
     def committable(self, partition: int) -> int | None:
         """Give the offset of the last acknowledged snapshot."""
+
+    async def hand_over(self) -> None:
+        """Apply nothing more, and write a last snapshot of each partition."""
 
     def release(self) -> None:
         """Forget all partitions: they are being revoked."""
@@ -60,8 +72,27 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # f
         self._consumer._fetcher._prefetch_backoff = 0.005
 
 
+class _ReadOffsets(defaultdict[TP, "int | None"]):
+    """Faust's greatest offset read, by partition; it drops what comes at a lower one.
+
+    Unknown for batched partitions: the engine knows by itself what it applied, and after a seek backwards a batch must
+    not be dropped for what was read before.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(lambda: None)
+        self._engine = engine
+
+    def __getitem__(self, tp: TP) -> int | None:
+        return None if self._engine.is_batched(tp.topic) else super().__getitem__(tp)
+
+
 class Consumer(driver.Consumer):  # type: ignore[misc]
     """Faust's consumer, with positions and commits from the engine."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._read_offset = _ReadOffsets(self._engine)
 
     @property
     def _engine(self) -> Engine:
@@ -77,24 +108,45 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         return super()._to_message(tp, record)
 
     async def perform_seek(self) -> None:
-        """Restore the owned partitions and seek to where their snapshots end. Idempotent; Faust may call it twice."""
-        await super().perform_seek()
-        if self.app.client_only:
-            return
-        owned = {tp.partition: tp for tp in self.assignment() if self._engine.is_batched(tp.topic)}
+        """Restore the owned partitions and seek to where their snapshots end. Idempotent; Faust may call it twice.
+
+        Whatever goes wrong, or takes too long, ends the process: Faust would go on with partitions without state.
+        """
         try:
-            positions = await self._engine.restore(sorted(owned), self.app.consumer_generation_id)
-            await self.seek_wait({owned[partition]: offset for partition, offset in positions.items()})
+            async with asyncio.timeout(_RESTORE_TIMEOUT_S):
+                await super().perform_seek()
+                if not self.app.client_only:
+                    await self._restore()
+        except IllegalStateError:
+            raise  # a partition was taken away meanwhile: Faust calls again when the new assignment is there
         except Exception as error:
-            self._engine.fail(error)
+            if not self.app.should_stop:
+                self._engine.fail(error)
             raise
-        for partition in positions:
-            self._read_offset[owned[partition]] = None
+
+    async def _restore(self) -> None:
+        owned = {tp.partition: tp for tp in self.assignment() if self._engine.is_batched(tp.topic)}
+        positions = await self._engine.restore(sorted(owned), self.app.consumer_generation_id)
+        await self.seek_wait({owned[each]: offset for each, offset in positions.items() if each in owned})
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """Stop applying records before Faust hands the partitions over: assignment is eager."""
-        self._engine.release()
+        """Hand the partitions over before Faust gives them up: assignment is eager, so all of them go.
+
+        The next owner is told only when this returns: it finds every output and decision of ours in the topics.
+        """
+        await self.hand_over()
         await super().on_partitions_revoked(revoked)
+
+    async def hand_over(self) -> None:
+        """Write and commit where the owned partitions stand, and forget them; what takes too long is left undone."""
+        try:
+            async with asyncio.timeout(_HAND_OVER_TIMEOUT_S):
+                await self._engine.hand_over()
+                await self.commit()
+        except TimeoutError:
+            self.log.warning("No last snapshot in time: the next owner repeats what came after the one before.")
+        finally:
+            self._engine.release()
 
     def ack(self, message: Any) -> bool:
         """Acknowledge an event; of a batch, only that it left the stream."""

@@ -1,0 +1,76 @@
+"""What a worker tells about itself: metrics, alerts, dead letters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from schemas.enums import Severity
+from schemas.errors import CodecError
+from schemas.records import Alert, DeadLetter, Metric
+from schemas.topics import TOPICS
+
+if TYPE_CHECKING:
+    from processors.microbatch.engine import MicroBatchEngine
+    from processors.microbatch.task import PartitionTask
+
+__all__ = ["dead_letter", "input_trimmed", "metrics", "publish_metrics"]
+
+_COMPONENT = "worker"
+_MAX_DEAD_LETTER = 65_536
+
+
+def metrics(engine: MicroBatchEngine) -> list[Metric]:
+    """Give the cumulative counters of each owned partition, and gauges of it and of the worker."""
+    now = engine.clock()
+    latencies = {f"latency_ms.{name}": value for name, value in engine.latency.gauges().items()}
+    reports = []
+    for task in engine.tasks.values():
+        gauges = {**latencies, "pending": float(engine.pending), "snapshot_bytes": float(task.snapshot_bytes)}
+        end = engine.end_of_log(task.partition)
+        if end is not None:
+            gauges["lag"] = float(max(0, end - task.position))
+        counters = {**task.pipeline.counters(), "position": task.position}
+        instance = f"{engine.stage_set}|{task.partition}"
+        reports.append(Metric(component=_COMPONENT, instance=instance, ts_metric=now, counters=counters, gauges=gauges))
+    return reports
+
+
+def publish_metrics(engine: MicroBatchEngine) -> None:
+    """Queue the metrics of every owned partition, unless what is queued already waits for the broker."""
+    if engine.is_backed_up:
+        return
+    for metric in metrics(engine):
+        engine.send(metric, int(metric.instance.rpartition("|")[2]), metric.ts_metric)
+
+
+def dead_letter(
+    engine: MicroBatchEngine, partition: int, topic: str, offset: int, value: bytes, error: CodecError
+) -> None:
+    """Queue what could not be decoded, with its reason and position."""
+    now = engine.clock()
+    letter = DeadLetter(
+        component=_COMPONENT,
+        reason=error.reason,
+        detail=error.detail,
+        source=topic,
+        source_partition=partition,
+        source_offset=offset,
+        payload=value[:_MAX_DEAD_LETTER],
+        payload_size=len(value),
+        ts_seen=now,
+    )
+    engine.send(letter, partition, now)
+
+
+def input_trimmed(engine: MicroBatchEngine, task: PartitionTask, lost: int) -> None:
+    """Alert a person that retention removed ticks before they were applied."""
+    now = engine.clock()
+    alert = Alert(
+        component=_COMPONENT,
+        severity=Severity.CRITICAL,
+        code="INPUT_TRIMMED",
+        message=f"{TOPICS['market.ticks'].name}[{task.partition}] was trimmed: {lost} records before offset "
+        f"{task.position} are lost. Raise its retention, or keep workers from lagging",
+        ts_alert=now,
+    )
+    engine.send(alert, task.partition, now)
