@@ -16,7 +16,7 @@ __all__ = ["Drain", "DrainPlan", "System", "drain_all", "flashmm_drain", "median
 _TIMEOUT_S = 900.0
 _FIRST_TRADES = 200_000
 _MARGIN = 1.25
-_MAX_ROUNDS = 6
+_MAX_ROUNDS = 16
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import resource
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from infra.bench.drain import Drain, System
@@ -42,8 +44,9 @@ def peer(name: str) -> System:
 def consumer_performance(log: TickLog) -> Drain:
     """Read the bytes of the log with Kafka's own tool, and do nothing with them: the roof.
 
-    It times itself from the end of its join to the last record.
+    It times itself from the end of its join to the last record; its CPU is that of the whole program.
     """
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     output = _run(
         "consumer-performance",
         [
@@ -62,7 +65,9 @@ def consumer_performance(log: TickLog) -> Drain:
             "30000",
         ],
     )
-    return consumer_performance_result(output)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return replace(consumer_performance_result(output), cpu_s=cpu_s)
 
 
 def consumer_performance_result(output: str) -> Drain:
