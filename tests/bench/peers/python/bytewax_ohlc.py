@@ -32,7 +32,7 @@ keyed = op.key_on("symbol", trades, lambda tick: tick["symbol"])
 bars = fold_window(
     "bars",
     keyed,
-    # Its watermark also advances by the wall clock, which passes faster than the log's time when the log is read slowly.
+    # Its watermark also advances by the wall clock, which outruns the time of a log that is read slowly.
     EventClock(time_of, wait_for_system_duration=timedelta(minutes=10)),
     TumblingWindower(length=timedelta(seconds=1), align_to=datetime(2023, 1, 1, tzinfo=UTC)),
     lambda: None,
