@@ -3,6 +3,7 @@
     FlashMMError
     |-- TransientError            trying again may succeed
     |   |-- ServiceUnavailable    an address does not answer, a connection broke, a service is overloaded
+    |   |   `-- TimedOut          one that did not get ready, or did not end, in its time; exit code 5
     |   `-- FeedStale             a subscription stopped delivering
     `-- TerminalError             trying again cannot succeed
         |-- ConfigurationError    a setting, file or address is wrong; exit code 4
@@ -38,6 +39,7 @@ __all__ = [
     "ServiceUnavailable",
     "StateError",
     "TerminalError",
+    "TimedOut",
     "TransientError",
 ]
 
@@ -62,6 +64,10 @@ class ServiceUnavailable(TransientError):
         self.address = address
         self.detail = detail
         super().__init__(f"{service} at {address} is not available: {detail}" + (f". {fix}" if fix else ""))
+
+
+class TimedOut(ServiceUnavailable):
+    """A service that did not get ready, or did not end, in its time."""
 
 
 class FeedStale(TransientError):

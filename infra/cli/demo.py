@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import Annotated, Any
 
 import psutil
@@ -24,6 +25,7 @@ from infra.demo.view import render
 from infra.local.stack import LocalStack
 from infra.runtime.settings import Settings, load_settings
 from schemas.errors import ServiceUnavailable
+from schemas.instruments import DEFAULT_PATH, Instruments
 
 __all__ = ["demo"]
 
@@ -39,14 +41,17 @@ def demo(
     check: Annotated[bool, typer.Option(help="Start, verify every component, stop.")] = False,
 ) -> None:
     """Run the whole platform here and show it live; Ctrl-C ends it with a summary."""
-    chosen = Source() if source == "sim" else capture_source(Path(source), venue)
     settings = load_settings()
+    instruments = Instruments.load(settings.instruments or DEFAULT_PATH)
+    chosen = Source() if source == "sim" else capture_source(Path(source), venue, instruments)
     folder = _folder(settings.data_dir.absolute())
     stack = LocalStack(folder, kafka=kafka, partitions=settings.kafka_partitions, prefix=settings.topic_prefix)
     run = DemoRun(stack, chosen, settings_of=_settings_of, logs=folder / "logs", say=progress)
-    with _interruptible() as was_interrupted:
+    has_started = Event()
+    with _interruptible(has_started) as was_interrupted:
         try:
             with run:
+                has_started.set()
                 if check:
                     _check(run, as_json=as_json)
                     return
@@ -63,7 +68,8 @@ def demo(
 def _folder(data_dir: Path) -> Path:
     """Make the folder of this run, and remove those of runs that are over: they hold logs and a mock's leftovers."""
     for old in data_dir.glob("demo-*"):
-        if not psutil.pid_exists(int(old.name.removeprefix("demo-"))):
+        number = old.name.removeprefix("demo-")
+        if number.isdecimal() and not psutil.pid_exists(int(number)):
             shutil.rmtree(old, ignore_errors=True)
     return data_dir / f"demo-{os.getpid()}"
 
@@ -74,12 +80,12 @@ def _settings_of(environment: Mapping[str, str]) -> Settings:
 
 
 @contextmanager
-def _interruptible() -> Iterator[list[bool]]:
-    """Note the first Ctrl-C or SIGTERM, so that the run can end in order; the second ends it at once."""
+def _interruptible(has_started: Event) -> Iterator[list[bool]]:
+    """Note the first Ctrl-C or SIGTERM after the start, so that the run can end in order; any other ends it at once."""
     seen: list[bool] = []
 
     def note(number: int, frame: object) -> None:
-        if seen:
+        if seen or not has_started.is_set():
             raise KeyboardInterrupt
         seen.append(True)
 

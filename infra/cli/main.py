@@ -8,7 +8,7 @@ import sys
 import typer
 
 from infra.cli.output import ExitCode
-from schemas.errors import ConfigurationError, FlashMMError, NotRunning
+from schemas.errors import ConfigurationError, FlashMMError, NotRunning, TimedOut
 
 __all__ = ["build", "main"]
 
@@ -72,4 +72,6 @@ def _exit_code(error: FlashMMError) -> ExitCode:
         return ExitCode.CONFIGURATION
     if isinstance(error, NotRunning):
         return ExitCode.NOT_RUNNING
+    if isinstance(error, TimedOut):
+        return ExitCode.TIMED_OUT
     return ExitCode.ERROR

@@ -14,6 +14,9 @@ from rich.table import Table
 __all__ = ["ExitCode", "print_json", "print_table", "progress"]
 
 
+_PIPE_WIDTH = 1_000
+
+
 class ExitCode(IntEnum):
     """What a command's exit code means; a promise to scripts."""
 
@@ -31,12 +34,14 @@ def print_json(document: Any) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str | None = None) -> None:
-    """Print a table on stdout."""
-    table = Table(*columns, title=title, title_justify="left", header_style="bold")
+    """Print a table on stdout; no cell is cut: a terminal folds it, a pipe gets lines as long as they need to be."""
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*map(str, row))
     # Cells are plain text: `pip install flashmm[model]` is no markup.
-    Console(soft_wrap=not sys.stdout.isatty(), markup=False).print(table)
+    Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, markup=False).print(table)
 
 
 def progress(message: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Annotated
 
@@ -46,14 +47,18 @@ def produce_replay(
     pace = _pace(speed)
     configure_logging(settings.log_level, component="producer.replay")
     opened, recording = recording_of(settings, capture, venue, symbol)
-    shift_us = 0 if no_shift else wall_clock_us() - opened.first_us()
     if no_shift:
         _demand_empty(settings)
     markets = ", ".join(name for _, name in recording.source.symbols)
-    moved = "its times kept" if no_shift else f"all times moved by {shift_us / 1e6:+.6f} s to now"
-    print(f"{venue} (RECORDED): {markets} from {capture.name} at speed {speed}, {moved}", flush=True)
+
+    def begin() -> int:
+        shift_us = 0 if no_shift else wall_clock_us() - opened.first_us()
+        moved = "its times kept" if no_shift else f"all times moved by {shift_us / 1e6:+.6f} s to now"
+        print(f"{venue} (RECORDED): {markets} from {capture.name} at speed {speed}, {moved}", flush=True)
+        return shift_us
+
     played = Played()
-    asyncio.run(_until_interrupted(settings, opened, recording, played, shift_us=shift_us, speed=pace))
+    asyncio.run(_until_interrupted(settings, opened, recording, played, begin, speed=pace))
     print(f"{played.ticks} ticks and {played.bad} dead letters written", flush=True)
 
 
@@ -91,10 +96,11 @@ async def _until_interrupted(
     capture: Capture,
     recording: Recording,
     played: Played,
+    begin: Callable[[], int],
     *,
-    shift_us: int,
     speed: float | None,
 ) -> None:
+    """Play to the end or an interruption; `begin` gives the shift, once publishing can start."""
     source = recording.source
     instruments = Instruments.load(settings.instruments or DEFAULT_PATH)
     publisher = await asyncio.to_thread(build_publisher, settings, instruments, wall_clock_us)
@@ -112,7 +118,7 @@ async def _until_interrupted(
             source,
             publisher.publish,
             played,
-            shift_us=shift_us,
+            shift_us=begin(),
             speed=speed,
             clock_s=time.monotonic,
         )

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.local.process import Child
+from producers.replay.venues import open_recording
 from schemas.errors import ConfigurationError
+from schemas.instruments import Instruments
+from schemas.records import Market
 
 __all__ = ["Origin", "Platform", "Source"]
 
@@ -26,10 +29,12 @@ class Source:
     Attributes:
         capture: A recording to replay; None for the simulated market.
         venue: The recording's venue.
+        markets: The recording's markets.
     """
 
     capture: Path | None = None
     venue: str = "binance"
+    markets: tuple[Market, ...] = ()
 
     @property
     def origin(self) -> Origin:
@@ -155,12 +160,14 @@ def _first_json(log: Path) -> dict[str, str] | None:
     return None
 
 
-def capture_source(path: Path, venue: str) -> Source:
+def capture_source(path: Path, venue: str, instruments: Instruments) -> Source:
     """Take a recording as the source.
 
     Raises:
-        ConfigurationError: there is no such file.
+        ConfigurationError: there is no such file, or no recordings of the venue can be read.
+        CaptureError: the file is not a recording of the venue.
     """
     if not path.is_file():
         raise ConfigurationError("--source", f"there is no file {path}", "Give `sim` or the path of a recording")
-    return Source(path.resolve(), venue)
+    _, recording = open_recording(path, venue, instruments)
+    return Source(path.resolve(), venue, tuple(recording.source.symbols))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,7 +18,7 @@ from infra.demo.view import ViewModel
 from infra.local.process import Child
 from infra.local.stack import LocalStack
 from infra.runtime.settings import Settings
-from schemas.errors import ServiceUnavailable
+from schemas.errors import TimedOut
 from schemas.records import Metric
 from schemas.registry import Registry
 
@@ -91,9 +92,7 @@ class DemoRun:
             self.watch()
             if time.monotonic() > deadline:
                 log = self.platform.services[0].log
-                raise ServiceUnavailable(
-                    "worker", "this machine", f"not ready in {_WORKER_READY_S} s", fix=f"See {log}"
-                )
+                raise TimedOut("worker", "this machine", f"not ready in {_WORKER_READY_S} s", fix=f"See {log}")
 
     @property
     def children(self) -> list[Child]:
@@ -104,6 +103,12 @@ class DemoRun:
     def totals(self) -> Totals:
         """What the components have reported."""
         return self._observer.totals
+
+    @property
+    def _is_quoted(self) -> bool:
+        """Whether there is a market that the worker quotes and the executor has something to do."""
+        quoted = self.settings.csv("quoted_venues")
+        return self._source.capture is None or any(venue in quoted for venue, _ in self._source.markets)
 
     def ran(self) -> dict[str, str]:
         """Say what really ran."""
@@ -117,6 +122,8 @@ class DemoRun:
             is_stand_in = description == "mock" or "stand-in" in description or "development" in description
             detail = f"{service}: {_MOCK if description == 'mock' else description}"
             rows.append(("STAND-IN" if is_stand_in else "REAL", detail))
+        if find_spec("torch") is None:
+            rows.append(("MODEL-FREE", "quotes: torch is not installed, so no prediction moves them"))
         return [*rows, ("PAPER", f"orders: {self.settings.executor_mode} mode, no venue is traded on")]
 
     def model(self) -> ViewModel:
@@ -139,25 +146,29 @@ class DemoRun:
         """Wait until every component has reported work of its own; gives what each did.
 
         Raises:
-            ServiceUnavailable: a process ended, or a component did nothing in time.
+            ServiceUnavailable: a process ended.
+            TimedOut: a component did nothing in time.
         """
         deadline = time.monotonic() + timeout_s
         checks = {
             "worker": ("worker", "ticks.accepted"),
             "redis sink": ("sink.redis", "writes"),
             "influx sink": ("sink.influx", "points"),
-            "executor": ("executor", "decisions"),
         }
+        if self._is_quoted:
+            checks["executor"] = ("executor", "decisions")
         while True:
             self.watch()
             counts = {name: self.totals.counter(*where) for name, where in checks.items()}
+            done = {name: f"{count} {checks[name][1]}" for name, count in counts.items()}
+            if not self._is_quoted:
+                counts["executor"] = self.totals.instances("executor")
+                done["executor"] = "no market to quote"
             if all(counts.values()):
-                return {name: f"{count} {checks[name][1]}" for name, count in counts.items()}
+                return done
             if time.monotonic() > deadline:
                 idle = ", ".join(name for name, count in counts.items() if not count)
-                raise ServiceUnavailable(
-                    idle, "this machine", f"did nothing in {timeout_s:g} s", fix=f"See {self._logs}"
-                )
+                raise TimedOut(idle, "this machine", f"did nothing in {timeout_s:g} s", fix=f"See {self._logs}")
             time.sleep(0.1)
 
     def finish(self) -> dict[str, Any]:

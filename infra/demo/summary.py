@@ -43,6 +43,10 @@ class Totals:
         values = [metric.gauges[name] for metric in self._of(component) if name in metric.gauges]
         return max(values, default=None)
 
+    def instances(self, component: str) -> int:
+        """Count the instances of a component that have reported."""
+        return len(list(self._of(component)))
+
     def ticks(self) -> dict[str, Any]:
         """Give received, accepted and rejected ticks; what is still held counts as rejected, PENDING."""
         rejected = self.counters_under("worker", "ticks.rejected.")

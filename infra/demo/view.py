@@ -73,7 +73,7 @@ def render(model: ViewModel) -> RenderableType:
 def _header(model: ViewModel) -> RenderableType:
     lines = []
     for word, detail in model.banner:
-        is_pretended = word in ("SIMULATED", "STAND-IN", "RECORDED", "PAPER")
+        is_pretended = word in ("SIMULATED", "STAND-IN", "RECORDED", "MODEL-FREE", "PAPER")
         style = "black on yellow" if is_pretended else "black on green"
         lines.append(Text.assemble((f" {word} ", style), f" {detail}"))
     title = f"FlashMM  {model.elapsed_s:6.1f} s  {model.health}"

@@ -21,10 +21,11 @@ from typing import Any
 from infra.local.process import Child, wait_until
 from infra.local.stack import LocalStack, Ports
 from infra.runtime.settings import Settings, load_settings
-from schemas.errors import ConfigurationError, FlashMMError, NotRunning, ServiceUnavailable
+from schemas.errors import ConfigurationError, FlashMMError, NotRunning, ServiceUnavailable, TimedOut
 
 __all__ = ["StackState", "main", "read_state", "start_background", "stop_background"]
 
+_NAME = "local services"
 _STOP_S = 30.0
 _READY_S = 180.0
 _CHECK_S = 1.0
@@ -54,7 +55,8 @@ def start_background(settings: Settings, *, kafka: str, registry: str) -> StackS
 
     Raises:
         ConfigurationError: it runs already, a program is missing, or a port is in use.
-        ServiceUnavailable: a service ended or is not ready in time.
+        ServiceUnavailable: a service ended.
+        TimedOut: a service is not ready in time.
     """
     data_dir = settings.data_dir
     if _is_held(data_dir):
@@ -63,7 +65,7 @@ def start_background(settings: Settings, *, kafka: str, registry: str) -> StackS
         )
     _state_file(data_dir).unlink(missing_ok=True)
     holder = Child(
-        "local services",
+        _NAME,
         [sys.executable, "-m", "infra.local.background", "--kafka", kafka, "--registry", registry],
         log=data_dir / "stack.log",
         environment={"FLASHMM_DATA_DIR": str(data_dir.absolute())},
@@ -72,7 +74,7 @@ def start_background(settings: Settings, *, kafka: str, registry: str) -> StackS
     holder.start()
     if not wait_until(lambda: _state_file(data_dir).exists() or not holder.is_alive, timeout_s=_READY_S):
         holder.stop()
-        raise ServiceUnavailable("local services", "this machine", f"not ready within {_READY_S:g} s", fix="See logs")
+        raise TimedOut(_NAME, "this machine", f"not ready within {_READY_S:g} s", fix=f"See the logs in {data_dir}")
     if not _state_file(data_dir).exists():
         holder.check()
     state: StackState = json.loads(_state_file(data_dir).read_text(encoding="utf-8"))
@@ -80,7 +82,7 @@ def start_background(settings: Settings, *, kafka: str, registry: str) -> StackS
         holder.stop()
         if "configuration" in state:
             raise ConfigurationError(*state["configuration"])
-        raise ServiceUnavailable("local services", "this machine", state["failed"])
+        raise (TimedOut if state["timed_out"] else ServiceUnavailable)(_NAME, "this machine", state["failed"])
     return state
 
 
@@ -89,14 +91,12 @@ def stop_background(data_dir: Path) -> None:
 
     Raises:
         NotRunning: there is none.
-        ServiceUnavailable: it does not end.
+        TimedOut: it does not end.
     """
     state = read_state(data_dir)
     os.kill(state["pid"], signal.SIGTERM)
     if not wait_until(lambda: not _is_held(data_dir), timeout_s=_STOP_S):
-        raise ServiceUnavailable(
-            "local services", f"process {state['pid']}", f"did not end within {_STOP_S:g} s", fix="Kill the process"
-        )
+        raise TimedOut(_NAME, f"process {state['pid']}", f"did not end within {_STOP_S:g} s", fix="Kill the process")
 
 
 def _state_file(data_dir: Path) -> Path:
@@ -227,7 +227,7 @@ def main() -> None:
         try:
             _hold(settings, kafka=arguments.kafka, registry=arguments.registry)
         except FlashMMError as error:
-            failure: StackState = {"failed": str(error)}
+            failure: StackState = {"failed": str(error), "timed_out": isinstance(error, TimedOut)}
             if isinstance(error, ConfigurationError):
                 failure["configuration"] = [error.setting, error.problem, error.fix]
             _write(state_file, json.dumps(failure))

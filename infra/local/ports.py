@@ -13,6 +13,12 @@ LOOPBACK = "127.0.0.1"
 # Below Linux's ephemeral range: an outgoing connection could hold a port in it when the service wants to bind.
 _LOWEST, _HIGHEST = 20_000, 32_767
 _ATTEMPTS = 200
+_SETTINGS = {
+    "kafka": "FLASHMM_KAFKA_BOOTSTRAP",
+    "registry": "FLASHMM_REGISTRY_URL",
+    "redis": "REDIS_URL",
+    "influx": "INFLUXDB_URL",
+}
 
 
 def is_free(port: int) -> bool:
@@ -51,6 +57,8 @@ def choose_port(service: str, wanted: int | None) -> int:
         return free_port()
     if not is_free(wanted):
         raise ConfigurationError(
-            service, f"port {wanted} on {LOOPBACK} is in use", "Stop what listens there, or choose another port"
+            _SETTINGS.get(service, service),
+            f"port {wanted} on {LOOPBACK} is in use",
+            "Stop what listens there, or choose another port",
         )
     return wanted

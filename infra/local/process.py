@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from schemas.errors import ServiceUnavailable
+from schemas.errors import ServiceUnavailable, TimedOut
 
 __all__ = ["Child", "is_running", "wait_until"]
 
@@ -101,14 +101,15 @@ class Child:
         """Wait until `probe` says that it serves.
 
         Raises:
-            ServiceUnavailable: it ended, or was not ready in time; the message carries the end of its log.
+            ServiceUnavailable: it ended; the message carries the end of its log.
+            TimedOut: it was not ready in time; as well.
         """
 
         def is_settled() -> bool:
             return not self.is_alive or probe()
 
         if not wait_until(is_settled, timeout_s=timeout_s):
-            raise self._unavailable(f"not ready within {timeout_s:g} s")
+            raise TimedOut(*self._words(f"not ready within {timeout_s:g} s"), fix=self._fix)
         self.check()
 
     def check(self) -> None:
@@ -171,10 +172,17 @@ class Child:
             return stream.read().decode(errors="replace").strip()
         return ""
 
-    def _unavailable(self, problem: str) -> ServiceUnavailable:
+    @property
+    def _fix(self) -> str:
+        return f"See {self.log}"
+
+    def _words(self, problem: str) -> tuple[str, str, str]:
         tail = self.log_tail().splitlines()[-5:]
         said = f"; it last said: {' | '.join(tail)}" if tail else ""
-        return ServiceUnavailable(self.name, "this machine", problem + said, fix=f"See {self.log}")
+        return self.name, "this machine", problem + said
+
+    def _unavailable(self, problem: str) -> ServiceUnavailable:
+        return ServiceUnavailable(*self._words(problem), fix=self._fix)
 
 
 def is_running(pid: int) -> bool:

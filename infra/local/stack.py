@@ -75,9 +75,9 @@ class LocalStack:
         is_bound: bool = True,
     ) -> None:
         if kafka not in ("mock", "jvm") and ":" not in kafka:
-            raise ConfigurationError("kafka", f"{kafka!r} is not mock, jvm or HOST:PORT", "Choose one of them")
+            raise ConfigurationError("--kafka", f"{kafka!r} is not mock, jvm or HOST:PORT", "Choose one of them")
         if registry not in ("development", "apicurio"):
-            raise ConfigurationError("registry", f"{registry!r} is not development or apicurio", "Choose one of them")
+            raise ConfigurationError("--registry", f"{registry!r} is not development or apicurio", "Choose one of them")
         self._data_dir = data_dir.absolute()
         self._kafka = kafka
         self._registry = registry

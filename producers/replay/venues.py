@@ -35,7 +35,13 @@ VENUES: Mapping[str, RecordingFactory] = {BINANCE: BinanceRecording}
 
 
 def open_recording(
-    path: Path, venue: str, instruments: Instruments, *, symbol: str | None, lateness_us: int, heartbeat_us: int
+    path: Path,
+    venue: str,
+    instruments: Instruments,
+    *,
+    symbol: str | None = None,
+    lateness_us: int = 1_000_000,
+    heartbeat_us: int = 1_000_000,
 ) -> tuple[Capture, Recording]:
     """Open a recording of a venue.
 

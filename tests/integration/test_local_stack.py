@@ -63,11 +63,11 @@ def test_a_service_that_dies_is_named_with_its_log(tmp_path: Path) -> None:
 
 
 def test_a_port_in_use_stops_what_was_started(tmp_path: Path, redis_url: str) -> None:
-    """Nothing is left running, and the error names service and port."""
+    """Nothing is left running, and the error names the setting and the port."""
     port = int(redis_url.rpartition(":")[2].partition("/")[0])
     stack = LocalStack(tmp_path, ports=Ports(redis=port))
 
-    with pytest.raises(ConfigurationError, match=f"redis: port {port}"):
+    with pytest.raises(ConfigurationError, match=f"REDIS_URL: port {port}"):
         stack.start()
 
     assert stack.children
