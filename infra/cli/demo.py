@@ -110,7 +110,8 @@ def _watch(run: DemoRun, seconds: float | None, was_interrupted: list[bool], *, 
         while not was_interrupted and (deadline is None or time.monotonic() < deadline):
             run.watch()
             if live is not None:
-                live.update(render(run.model()), refresh=True)
+                size = console.size
+                live.update(render(run.model(), columns=size.width, rows=size.height), refresh=True)
             time.sleep(1 / _FRAMES_PER_S)
     finally:
         if live is not None:

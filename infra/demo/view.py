@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -17,6 +17,8 @@ __all__ = ["ComponentRow", "ViewModel", "render"]
 
 Document = Mapping[str, Any]
 _BOOK_DEPTH = 8
+_WIDE_COLUMNS, _WIDE_ROWS = 156, 40
+_BRIEF = ("ticks", "trades", "decisions", "orders", "fills")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,52 +59,86 @@ class ViewModel:
     bars: Sequence[Document] = field(default_factory=tuple)
 
 
-def render(model: ViewModel) -> RenderableType:
-    """Draw one frame."""
+def render(model: ViewModel, *, columns: int = _WIDE_COLUMNS, rows: int = _WIDE_ROWS) -> RenderableType:
+    """Draw one frame for a terminal of that size; a small one (80 by 24 at least) gets less, none of it cut."""
+    if columns < _WIDE_COLUMNS or rows < _WIDE_ROWS:
+        return _compact(model, rows)
     layout = Layout()
     layout.split_column(Layout(_header(model), size=2 + len(model.banner)), Layout(name="body"))
     layout["body"].split_row(
         Layout(name="left", ratio=5), Layout(name="middle", ratio=6), Layout(name="right", ratio=4)
     )
-    layout["left"].split_column(Layout(_book(model), ratio=3), Layout(_positions(model), ratio=1, minimum_size=6))
+    layout["left"].split_column(
+        Layout(_book(model, _BOOK_DEPTH), ratio=3), Layout(_positions(model), ratio=1, minimum_size=6)
+    )
     layout["middle"].split_column(Layout(_bars(model), ratio=3), Layout(_markets(model), ratio=2))
     layout["right"].split_column(Layout(_flow(model), ratio=3), Layout(_components(model), ratio=3))
     return layout
 
 
+def _compact(model: ViewModel, rows: int) -> RenderableType:
+    header, flow = 2 + 2, 2 + 1 + len(_BRIEF) + 3
+    positions = 3 + max(1, len(model.positions))
+    depth = max(1, min(_BOOK_DEPTH, (rows - header - positions - 3) // 2))
+    layout = Layout()
+    layout.split_column(Layout(_short_header(model), size=header), Layout(name="body"))
+    layout["body"].split_row(Layout(name="left"), Layout(name="right"))
+    layout["left"].split_column(Layout(_book(model, depth)), Layout(_positions(model), size=positions))
+    layout["right"].split_column(
+        Layout(_flow(model, _BRIEF), size=flow),
+        Layout(_closes(model)),
+        Layout(_component_line(model), size=3),
+    )
+    return layout
+
+
+def _badge(word: str) -> tuple[str, str]:
+    is_pretended = word in ("SIMULATED", "STAND-IN", "RECORDED", "MODEL-FREE", "PAPER")
+    return f" {word} ", "black on yellow" if is_pretended else "black on green"
+
+
 def _header(model: ViewModel) -> RenderableType:
-    lines = []
-    for word, detail in model.banner:
-        is_pretended = word in ("SIMULATED", "STAND-IN", "RECORDED", "MODEL-FREE", "PAPER")
-        style = "black on yellow" if is_pretended else "black on green"
-        lines.append(Text.assemble((f" {word} ", style), f" {detail}"))
+    lines = [Text.assemble(_badge(word), f" {detail}") for word, detail in model.banner]
+    return _titled(model, Group(*lines))
+
+
+def _short_header(model: ViewModel) -> RenderableType:
+    line = Text()
+    for word in dict.fromkeys(word for word, _ in model.banner):
+        what = ", ".join(detail.partition(":")[0] for each, detail in model.banner if each == word)
+        line.append(*_badge(word)).append(f" {what}  ")
+    return _titled(model, line)
+
+
+def _titled(model: ViewModel, body: RenderableType) -> RenderableType:
     title = f"FlashMM  {model.elapsed_s:6.1f} s  {model.health}"
-    return Panel(Group(*lines), title=title, title_align="left", border_style="cyan")
+    return Panel(body, title=title, title_align="left", border_style="cyan")
 
 
-def _book(model: ViewModel) -> RenderableType:
+def _book(model: ViewModel, depth: int) -> RenderableType:
     venue, symbol = model.market
     book = model.book
     if book is None:
         return Panel("no book yet", title=f"{venue} {symbol}")
     ours = _our_prices(model.decision)
-    table = Table(expand=True, box=None, pad_edge=False)
+    table = Table(expand=True, box=None, padding=(0, 1, 0, 0), pad_edge=False)
     for name, justify in (
         ("ours", "right"),
-        ("bid size", "right"),
+        ("bid", "right"),
         ("price", "center"),
-        ("ask size", "left"),
+        ("ask", "left"),
         ("ours", "left"),
     ):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+        table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     asks = [(Decimal(level["price"]), level["size"], "") for level in book["asks"]]
     bids = [(Decimal(level["price"]), level["size"], "") for level in book["bids"]]
-    for price, size, our in reversed(_with_ours(asks, ours["asks"], reverse=False)[:_BOOK_DEPTH]):
-        table.add_row("", "", Text(str(price), "red"), size, Text(our, "bold yellow"))
-    for price, size, our in _with_ours(bids, ours["bids"], reverse=True)[:_BOOK_DEPTH]:
-        table.add_row(Text(our, "bold yellow"), size, Text(str(price), "green"), "", "")
+    for price, size, our in reversed(_with_ours(asks, ours["asks"], reverse=False)[:depth]):
+        table.add_row("", "", Text(str(price), "red"), _short_size(size), Text(our, "bold yellow"))
+    for price, size, our in _with_ours(bids, ours["bids"], reverse=True)[:depth]:
+        table.add_row(Text(our, "bold yellow"), _short_size(size), Text(str(price), "green"), "", "")
     subtitle = _decision_line(model.decision)
-    return Panel(table, title=f"{venue} {symbol}  {book['state']}", subtitle=subtitle, border_style="blue")
+    title = f"{venue} {symbol}  {book['state']}"
+    return Panel(table, title=title, subtitle=subtitle, border_style="blue", padding=0)
 
 
 def _our_prices(decision: Document | None) -> dict[str, dict[Decimal, str]]:
@@ -130,9 +166,9 @@ def _decision_line(decision: Document | None) -> str:
 
 
 def _positions(model: ViewModel) -> RenderableType:
-    table = Table(expand=True, box=None)
-    for name in ("market", "position", "PnL (quote)", "fees", "fills"):
-        table.add_column(name, justify="left" if name == "market" else "right")
+    table = Table(expand=True, box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    for name in ("market", "position", "PnL", "fills"):
+        table.add_column(name, justify="left" if name == "market" else "right", no_wrap=True)
     mids = {(q["venue"], q["symbol"]): _mid(q) for q in model.quotes}
     for position in model.positions:
         mark = mids.get((position["venue"], position["symbol"]))
@@ -143,11 +179,10 @@ def _positions(model: ViewModel) -> RenderableType:
             position["symbol"],
             position["quantity"],
             "?" if pnl is None else f"{pnl:+.4f}",
-            f"{Decimal(position['fees']):.4f}",
             str(position["fill_count"]),
         )
     mode = model.positions[0]["mode"] if model.positions else "paper"
-    return Panel(table, title=f"Positions ({mode} orders only)", border_style="blue")
+    return Panel(table, title=f"Positions ({mode} only)", border_style="blue", padding=0)
 
 
 def _mid(quote: Document) -> Decimal | None:
@@ -160,20 +195,42 @@ def _bars(model: ViewModel) -> RenderableType:
     parts: list[RenderableType] = []
     for market in dict.fromkeys((bar["venue"], bar["symbol"]) for bar in model.bars):
         table = Table(expand=True, box=None, padding=(0, 1, 0, 0), show_header=not parts)
-        for name in ("bar", "UTC", "open", "high", "low", "close", "volume"):
-            table.add_column(name, justify="left" if name == "bar" else "right", no_wrap=True, ratio=1)
+        table.add_column("bar", no_wrap=True, width=4)
+        table.add_column("UTC", no_wrap=True, width=5)
+        for name in ("open", "high", "low", "close", "volume"):
+            table.add_column(name, justify="right", no_wrap=True, ratio=1)
         for bar in model.bars:
             if (bar["venue"], bar["symbol"]) == market:
                 is_open = bar["state"] == "PARTIAL"
-                minute = (bar["ts_open"] // 60_000_000) % 1440
                 table.add_row(
                     f"{bar['timeframe']}{'…' if is_open else ''}",
-                    f"{minute // 60:02}:{minute % 60:02}",
+                    _minute(bar),
                     *(_short(bar[name]) for name in ("open", "high", "low", "close", "volume")),
                     style="dim" if is_open else "",
                 )
         parts += [Text(" ".join(market), "bold"), table]
     return Panel(Group(*parts), title="Bars (… still open)", border_style="blue")
+
+
+def _closes(model: ViewModel) -> RenderableType:
+    """Each market's newest minute."""
+    table = Table(expand=True, box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    for name in ("M1 bar", "UTC", "close"):
+        table.add_column(name, justify="left" if name == "M1 bar" else "right", no_wrap=True)
+    newest = {(bar["venue"], bar["symbol"]): bar for bar in reversed(model.bars) if bar["timeframe"] == "M1"}
+    for market in sorted(newest):
+        table.add_row(" ".join(market), _minute(newest[market]), _short(newest[market]["close"]))
+    return Panel(table, title="Bars", border_style="blue", padding=0)
+
+
+def _minute(bar: Document) -> str:
+    minute = (bar["ts_open"] // 60_000_000) % 1440
+    return f"{minute // 60:02}:{minute % 60:02}"
+
+
+def _short_size(size: str) -> str:
+    """A level's size; none where it is only ours."""
+    return _short(size) if size else ""
 
 
 def _short(value: str) -> str:
@@ -199,11 +256,13 @@ def _markets(model: ViewModel) -> RenderableType:
     return Panel(table, title="Best bid and ask", border_style="blue")
 
 
-def _flow(model: ViewModel) -> RenderableType:
+def _flow(model: ViewModel, names: Collection[str] = ()) -> RenderableType:
     table = Table(expand=True, box=None)
     for name in ("", "a second", "in all"):
         table.add_column(name, justify="right" if name else "left")
     for name, total in model.totals.items():
+        if names and name not in names:
+            continue
         rate = model.rates.get(name)
         table.add_row(name, "" if rate is None else f"{rate:,.0f}", f"{total:,}")
     rejected = ", ".join(f"{reason} {count}" for reason, count in model.rejected.items()) or "none"
@@ -213,6 +272,14 @@ def _flow(model: ViewModel) -> RenderableType:
         title="Flow",
         border_style="blue",
     )
+
+
+def _component_line(model: ViewModel) -> RenderableType:
+    """How many run, or which do not."""
+    ended = [f"{row.name} {row.state}" for row in model.components if row.state != "running"]
+    said = Text(", ".join(ended), "red") if ended else Text(f"{len(model.components)} running", "green")
+    total = sum(row.rss_mb for row in model.components)
+    return Panel(said, title=f"Components  {total:,.0f} MB", border_style="blue")
 
 
 def _components(model: ViewModel) -> RenderableType:

@@ -66,10 +66,10 @@ def model(**changes: Any) -> ViewModel:
     return ViewModel(**{**values, **changes})
 
 
-def drawn(shown: ViewModel, width: int = 170) -> str:
-    console = Console(width=width, height=45, file=StringIO())
+def drawn(shown: ViewModel, width: int = 170, height: int = 45) -> str:
+    console = Console(width=width, height=height, file=StringIO())
     with console.capture() as capture:
-        console.print(render(shown))
+        console.print(render(shown, columns=width, rows=height))
     return capture.get()
 
 
@@ -105,3 +105,58 @@ def test_an_empty_platform_and_any_width_can_be_drawn(width: int) -> None:
 
     assert "no book yet" in drawn(empty, width)
     assert drawn(model(), width)
+
+
+def busy() -> ViewModel:
+    """As full as the demonstration gets: three markets, deep books, every number long."""
+    markets = [("sim-sei", "SEI/USDC"), ("sim-sei-clob", "SEI/USDC"), ("sim-sei-clob", "WETH/USDC")]
+    prices = {"open": "0.421164", "high": "0.420999", "low": "0.416912", "close": "0.417887", "volume": "32461.6"}
+    states = (("M1", "PARTIAL"), ("M1", "FINAL"), ("M5", "PARTIAL"))
+    names = ("ticks", "accepted", "trades", "features", "decisions", "orders", "fills", "redis writes")
+    return model(
+        banner=[
+            ("SIMULATED", "market data: markets of sim-sei and sim-sei-clob, seed 1"),
+            ("STAND-IN", "kafka: librdkafka's mock cluster"),
+            ("STAND-IN", "registry: development registry"),
+            ("REAL", "redis: redis-server 7.0.15"),
+            ("REAL", "influx: InfluxDB v2.9.1"),
+            ("PAPER", "orders: paper mode"),
+        ],
+        components=[ComponentRow(name, "running", 105.0) for name in ("development registry", "worker", "simulator")],
+        totals=dict.fromkeys(names, 1_234_567),
+        rates=dict.fromkeys(names, 812.0),
+        rejected={},
+        latency_ms={"tick→bar p99": 160.2, "tick→order p99": 153.8, "model p99": 7.6},
+        book={
+            "state": "LIVE",
+            "bids": [{"price": f"3201.{50 - n:02}", "size": "5842.25"} for n in range(15)],
+            "asks": [{"price": f"3201.{60 + n:02}", "size": "5842.25"} for n in range(15)],
+        },
+        decision={
+            **DECISION,
+            "bids": [{"price": "3201.50", "size": "0.0312"}],
+            "asks": [{"price": "3201.60", "size": "0.0312"}],
+        },
+        positions=[
+            {**POSITION, "symbol": "SEI/USDC", "quantity": "-1084"},
+            {**POSITION, "symbol": "WETH/USDC", "quantity": "-0.1052", "venue": "sim-sei-clob"},
+        ],
+        bars=[
+            {**BAR, **prices, "venue": venue, "symbol": symbol, "timeframe": timeframe, "state": state}
+            for venue, symbol in markets
+            for timeframe, state in states
+        ],
+    )
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (100, 30), (120, 35), (160, 30), (156, 48), (160, 48)])
+def test_nothing_is_cut_on_terminals_that_people_have(width: int, height: int) -> None:
+    """Best prices of both sides with our quotes beside them, what is pretended, and every number to its end."""
+    text = drawn(busy(), width, height)
+
+    for word in ("SIMULATED", "STAND-IN", "REAL", "PAPER", "3201.5", "3201.6", "0.0312", "WETH/USDC", "-0.1052"):
+        assert word in text, word
+    for number in ("0.417887", "1,234,567", "160.2", "153.8", "7.6", "rejected: none"):
+        assert number in text, number
+    assert text.replace("M1…", "").replace("M5…", "").replace("(… still open)", "").count("…") == 0
+    assert len(text.splitlines()) <= height
