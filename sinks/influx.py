@@ -63,6 +63,10 @@ class InfluxConnector:
     )
 
     def __init__(self, settings: Settings) -> None:
+        if not settings.influxdb_url.startswith(("http://", "https://")):
+            raise ConfigurationError(
+                "INFLUXDB_URL", f"{settings.influxdb_url!r} is not an HTTP address", "Write it as http://host:port"
+            )
         self._settings = settings
         self._client = InfluxDBClient(
             url=settings.influxdb_url,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -23,7 +23,7 @@ from producers.sei.chain import SeiChainSource
 from producers.sei.clob import MARKETS_PER_SOCKET, SeiClobSource
 from producers.sei.mapping import DEFAULT_MAPPINGS, EventMapping
 from producers.session import Session, SessionConfig
-from schemas.errors import ConfigurationError
+from schemas.errors import ConfigurationError, ProtocolError
 from schemas.instruments import DEFAULT_PATH, Instruments
 
 __all__ = ["Feed", "binance_feeds", "clob_feeds", "produce_app", "run_feeds", "sei_feed"]
@@ -105,14 +105,13 @@ def clob_feeds(
     """Make the feeds of the order books: one connection for each two markets.
 
     Raises:
-        ConfigurationError: no address.
-        ProtocolError: UNKNOWN_SYMBOL.
+        ConfigurationError: no address, or an unknown symbol.
     """
     addresses = urls or settings.csv("sei_clob_ws_url")
     if not addresses:
         raise ConfigurationError("FLASHMM_SEI_CLOB_WS_URL", "is not set", "Set it, or give --url")
     instruments = _instruments(settings)
-    markets = list(dict.fromkeys(instruments.canonical(venue, s) for s in symbols or settings.csv("sei_symbols")))
+    markets = _canonical(instruments, venue, symbols or settings.csv("sei_symbols"))
     feeds = []
     for start in range(0, len(markets), MARKETS_PER_SOCKET):
         source = SeiClobSource(
@@ -138,14 +137,18 @@ def binance_feeds(
     """Make the feed of Binance spot.
 
     Raises:
-        ProtocolError: UNKNOWN_SYMBOL.
+        ConfigurationError: an unknown symbol.
     """
     # Imported here: the other venues need none of it.
-    from producers.binance.source import BinanceSource
+    from producers.binance.source import VENUE, BinanceSource
 
+    # Binance writes BTCUSDT; to a stream of BTC/USDT it would subscribe us, and never send anything.
+    names = [name.replace("/", "").replace("-", "") for name in symbols or settings.csv("binance_symbols")]
+    instruments = _instruments(settings)
+    _canonical(instruments, VENUE, names)
     source = BinanceSource(
-        symbols or settings.csv("binance_symbols"),
-        _instruments(settings),
+        names,
+        instruments,
         lateness_us=settings.lateness_ms * 1_000,
         heartbeat_us=settings.heartbeat_interval_ms * 1_000,
     )
@@ -204,6 +207,18 @@ def _config(settings: Settings, urls: Sequence[str], rest_urls: Sequence[str] = 
         silence_ms=settings.silence_ms,
         max_frame_bytes=settings.max_frame_bytes,
     )
+
+
+def _canonical(instruments: Instruments, venue: str, symbols: Iterable[str]) -> list[str]:
+    """Give the canonical names of what the user calls markets.
+
+    Raises:
+        ConfigurationError: one that neither an instrument nor its quote asset explains.
+    """
+    try:
+        return list(dict.fromkeys(instruments.canonical(venue, symbol) for symbol in symbols))
+    except ProtocolError as error:
+        raise ConfigurationError("--symbol", error.detail, "Name it in the file of FLASHMM_INSTRUMENTS") from None
 
 
 def _instruments(settings: Settings) -> Instruments:

@@ -49,6 +49,12 @@ def connector(api: FakeWriteApi) -> Iterator[InfluxConnector]:
     connector.close()
 
 
+def test_an_address_that_is_none_is_a_wrong_setting() -> None:
+    """Not a server that might come up later."""
+    with pytest.raises(ConfigurationError, match="INFLUXDB_URL: 'localhost:8086' is not an HTTP address"):
+        InfluxConnector(Settings(influxdb_url="localhost:8086"))
+
+
 def add(connector: InfluxConnector, count: int) -> None:
     for n in range(count):
         connector.add(trade(n), delivery(trade(n), n))
