@@ -103,6 +103,9 @@ class Settings(BaseSettings):
     stages: str = Field("normalise,bars,features,inference,quoting", description="Stages that a worker runs.")
     snapshot_interval_ms: int = Field(5_000, ge=100, description="Interval of state snapshots.")
     fetch_wait_ms: int = Field(5, ge=0, description="How long a fetch may wait for data.")
+    session_timeout_ms: int = Field(
+        10_000, ge=6_000, le=30_000, description="A worker silent for so long is dead, and others take its partitions."
+    )
     batch_max_records: int = Field(4_096, ge=1, description="Most records of one batch.")
     model_path: Path | None = Field(None, description="TorchScript model; the built-in one where unset.")
 
@@ -243,4 +246,4 @@ def _refuse_unknown(names: Iterable[str], where: str) -> None:
 
 
 # Names that tests and tools read from the environment themselves.
-_NOT_SETTINGS = {"FLASHMM_SAMPLE_DATA", "FLASHMM_TEST_KAFKA"}
+_NOT_SETTINGS = {"FLASHMM_CHAOS", "FLASHMM_SAMPLE_DATA", "FLASHMM_TEST_KAFKA"}

@@ -30,7 +30,7 @@ class Pending:
 
     Attributes:
         name: Groups its latency in the metrics; empty: not measured.
-        ts_trigger: ts_recv of the tick that triggered it: its Kafka timestamp and the start of its latency.
+        ts_trigger: ts_recv of the tick that triggered it: the start of its latency.
     """
 
     key: bytes | None
@@ -147,13 +147,15 @@ class Publisher:
     def _build(self, records: list[Pending], at: int) -> tuple[Any, int]:
         assert self._producer is not None
         builder = self._producer.create_batch()
+        # Our time and not the tick's: the broker would delete what is made of an old log as soon as it is written.
+        now_ms = self._clock() // 1_000
         upto, size = at, 0
         while upto < len(records):
             record = records[upto]
             size += len(record.value) + len(record.key or b"") + 32
             if upto > at and size > _MAX_BATCH_BYTES:
                 break
-            if builder.append(timestamp=record.ts_trigger // 1_000, key=record.key, value=record.value) is None:
+            if builder.append(timestamp=now_ms, key=record.key, value=record.value) is None:
                 if upto > at:
                     break
                 raise KafkaError(f"a record of {len(record.value)} bytes is larger than a batch may be")
