@@ -22,7 +22,7 @@ _TIMEOUT_S = 5.0
 
 
 class Observer:
-    """A group-less reader of `ops.metrics` and of the ends of topics.
+    """A group-less reader of what `ops.metrics` gets from now on, and of the ends of topics.
 
     Args:
         codec: Of `ops.metrics`.
@@ -34,7 +34,9 @@ class Observer:
         self._codec = codec
         self._consumer = Consumer(consumer_config(settings, "flashmm-observer-uncommitted"))
         self._topic = topic_of(Metric).full_name(settings.topic_prefix)
-        self._consumer.assign([TopicPartition(self._topic, p, 0) for p in range(settings.kafka_partitions)])
+        # What was said before is about processes that are gone.
+        self._consumer.assign([TopicPartition(self._topic, p, end) for p, end in self.ends(Metric).items()])
+        self._letters_before = sum(self.ends(DeadLetter).values())
 
     def poll(self, timeout_s: float = 0.05) -> None:
         """Take the metrics that have arrived."""
@@ -54,8 +56,8 @@ class Observer:
         return {partition: self._end(TopicPartition(topic, partition)) for partition in partitions}
 
     def dead_letters(self) -> int:
-        """Count the records of `ops.dead-letters`."""
-        return sum(self.ends(DeadLetter).values())
+        """Count the records that `ops.dead-letters` got since this reader was made."""
+        return sum(self.ends(DeadLetter).values()) - self._letters_before
 
     def applied(self) -> Mapping[int, int]:
         """Give the position that the worker reported for each partition."""

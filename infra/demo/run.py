@@ -74,6 +74,7 @@ class DemoRun:
             self._say("starting worker and sinks")
             self.platform.start_services()
             self._wait_for_worker()
+            self.totals.begin()
             self._say("starting producers")
             self.platform.start_feeds()
             self.started = time.monotonic()
@@ -172,12 +173,18 @@ class DemoRun:
             time.sleep(0.1)
 
     def finish(self) -> dict[str, Any]:
-        """Stop what feeds the log, let the worker and the sinks come to its end, stop them, and give the summary."""
+        """Stop what feeds the log, let the worker and the sinks come to its end, stop them, and give the summary.
+
+        Raises:
+            ServiceUnavailable: a process ended by itself before; the message names its log.
+        """
+        self.watch()
         self._say("stopping the producers")
         self.platform.stop_feeds()
         self._say("waiting for the worker to reach the end of the log")
         worker = self.platform.services[0]
         self._observer.wait_for_worker(10, is_alive=lambda: worker.is_alive)
+        worker.check()
         self._say("stopping the sinks")
         self.platform.stop_sinks()
         self._observer.wait_for_worker(5, is_alive=lambda: worker.is_alive)

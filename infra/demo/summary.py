@@ -12,29 +12,42 @@ from schemas.records import Metric
 
 __all__ = ["Totals"]
 
+_WORKER, _RECEIVED, _HELD = "worker", "ticks.received", "ticks.held"
 _LATENCIES = {"tick_to_bar": "worker", "tick_to_order": "executor", "inference": "worker"}
 
 
 @dataclass(slots=True)
 class Totals:
-    """The last metrics of every component instance; counters are cumulative, so the last one holds all."""
+    """The last metrics of every component instance; counters are cumulative, so the last one holds all.
+
+    A worker's counters are in its snapshots and outlive it: `begin` tells a run from those before on the same Kafka.
+    """
 
     latest: dict[tuple[str, str], Metric] = field(default_factory=dict)
+    _before: dict[tuple[str, str], Mapping[str, int]] = field(default_factory=dict)
 
     def add(self, metric: Metric) -> None:
         """Take a metric, in the order of its topic's partition."""
         self.latest[metric.component, metric.instance] = metric
 
+    def begin(self) -> None:
+        """Count from here; ticks that are held now are received, and decided on, after it."""
+        for key, metric in self.latest.items():
+            if metric.component == _WORKER:
+                held = metric.counters.get(_HELD, 0)
+                received = metric.counters.get(_RECEIVED, 0)
+                self._before[key] = {**metric.counters, _RECEIVED: received - held, _HELD: 0}
+
     def counter(self, component: str, name: str) -> int:
         """Give a counter over all instances of a component; a component `x.*` stands for all below it."""
-        return sum(metric.counters.get(name, 0) for metric in self._of(component))
+        return sum(self._counters(metric).get(name, 0) for metric in self._of(component))
 
     def counters_under(self, component: str, prefix: str) -> dict[str, int]:
         """Give the counters whose names begin with a prefix, by the rest of the name, over all instances."""
         found: dict[str, int] = {}
         for metric in self._of(component):
-            for name, count in metric.counters.items():
-                if name.startswith(prefix):
+            for name, count in self._counters(metric).items():
+                if name.startswith(prefix) and count:
                     found[name.removeprefix(prefix)] = found.get(name.removeprefix(prefix), 0) + count
         return dict(sorted(found.items()))
 
@@ -49,12 +62,12 @@ class Totals:
 
     def ticks(self) -> dict[str, Any]:
         """Give received, accepted and rejected ticks; what is still held counts as rejected, PENDING."""
-        rejected = self.counters_under("worker", "ticks.rejected.")
-        held = self.counter("worker", "ticks.held")
+        rejected = self.counters_under(_WORKER, "ticks.rejected.")
+        held = self.counter(_WORKER, _HELD)
         if held:
             rejected[RejectReason.PENDING] = rejected.get(RejectReason.PENDING, 0) + held
         return {
-            "received": self.counter("worker", "ticks.received"),
+            "received": self.counter(_WORKER, _RECEIVED),
             "accepted": self.counter("worker", "ticks.accepted"),
             "rejected": rejected,
         }
@@ -90,6 +103,10 @@ class Totals:
 
     def _latency(self, name: str, component: str) -> dict[str, float | None]:
         return {each: self.gauge(component, f"latency_ms.{name}.{each}") for each in ("p50", "p99")}
+
+    def _counters(self, metric: Metric) -> Mapping[str, int]:
+        before = self._before.get((metric.component, metric.instance), {})
+        return {name: count - before.get(name, 0) for name, count in metric.counters.items()}
 
     def _of(self, component: str) -> Iterable[Metric]:
         if component.endswith(".*"):

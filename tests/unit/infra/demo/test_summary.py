@@ -24,6 +24,20 @@ def test_received_is_accepted_and_rejected_and_what_is_held() -> None:
     assert ticks["received"] == ticks["accepted"] + sum(ticks["rejected"].values())
 
 
+def test_a_run_counts_from_its_beginning() -> None:
+    """A worker goes on counting where its snapshot stood; what it held then is decided on in this run."""
+    before = {"ticks.received": 100, "ticks.accepted": 95, "ticks.rejected.SPIKE": 3, "ticks.held": 2, "trades": 40}
+    after = {"ticks.received": 110, "ticks.accepted": 106, "ticks.rejected.SPIKE": 3, "ticks.held": 1, "trades": 45}
+    totals = Totals()
+    totals.add(metric("worker", "a|0", before))
+    totals.begin()
+
+    totals.add(metric("worker", "a|0", after))
+
+    assert totals.ticks() == {"received": 12, "accepted": 11, "rejected": {"PENDING": 1}}
+    assert totals.counter("worker", "trades") == 5
+
+
 def test_the_last_metric_of_an_instance_counts() -> None:
     """Counters are cumulative."""
     totals = Totals()
