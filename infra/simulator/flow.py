@@ -95,7 +95,8 @@ class ClobMarket:
         self._ticks_per_unit = 10**PRICE_SCALE / model.tick
         self._log_median_lots = math.log(model.median_size * 10**SIZE_SCALE / model.lot)
         self._last_side = Side.BUY
-        self._trade_id = 0
+        # No id is ever used twice, as on a real venue: fewer trades than milliseconds pass between two starts.
+        self._trade_id = start_us // 1_000
         self.sequence = 0
         self.book = OrderBook()
         for _ in range(_INITIAL_LEVELS):

@@ -184,11 +184,11 @@ def test_offline_frames_are_reproducible_and_complete() -> None:
     assert {_attributes(json.loads(text))["market_id"] for _, text in once[:2]} == set(sequences)
 
 
-def test_offline_start_shifts_only_times() -> None:
+def test_offline_start_shifts_only_times_and_the_first_trade_id() -> None:
     """Another start gives the same market at other times, exactly."""
     start_us = 1_999_999_999_999_990
-    moved = [(now_us - start_us, _content(text)) for now_us, text in frames(9, 20, start_us=start_us)]
-    assert moved == [(now_us, _content(text)) for now_us, text in frames(9, 20, start_us=0)]
+    moved = [(now_us - start_us, _content(text, start_us)) for now_us, text in frames(9, 20, start_us=start_us)]
+    assert moved == [(now_us, _content(text, 0)) for now_us, text in frames(9, 20, start_us=0)]
 
 
 @pytest.mark.parametrize(
@@ -231,6 +231,9 @@ def _attributes(frame: Any) -> dict[str, str]:
     return {pair["key"]: pair["value"] for pair in frame["result"]["events"][0]["attributes"]}
 
 
-def _content(text: str) -> tuple[dict[str, str], Any]:
+def _content(text: str, start_us: int) -> tuple[dict[str, str], Any]:
     frame = json.loads(text)
-    return _attributes(frame) | {"timestamp": ""}, frame["result"]["events"][0].get("data")
+    attributes = _attributes(frame) | {"timestamp": ""}
+    if "trade_id" in attributes:
+        attributes["trade_id"] = str(int(attributes["trade_id"]) - start_us // 1_000)
+    return attributes, frame["result"]["events"][0].get("data")

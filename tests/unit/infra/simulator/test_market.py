@@ -19,6 +19,7 @@ from schemas.errors import ConfigurationError
 from schemas.instruments import Instruments
 
 START_US = 1_767_225_600_000_000
+FIRST_ID = START_US // 1_000 + 1
 
 
 @given(cuts=st.lists(st.integers(0, 3_000_000), max_size=30))
@@ -63,8 +64,16 @@ def test_sequences_and_trade_ids_count_without_gaps(minute: tuple[MarketEvent, .
             sequences[event.symbol].append(event.sequence)
         elif isinstance(event, Traded):
             ids[event.symbol].append(event.trade_id)
-    for numbers in (*sequences.values(), *ids.values()):
-        assert numbers == list(range(1, len(numbers) + 1))
+    for numbers, first in [(each, 1) for each in sequences.values()] + [(each, FIRST_ID) for each in ids.values()]:
+        assert numbers == list(range(first, len(numbers) + first))
+
+
+def test_a_market_started_anew_numbers_its_trades_anew(minute: tuple[MarketEvent, ...]) -> None:
+    """Else a log that saw the one before would take the new trades for redeliveries."""
+    ids = {event.trade_id for event in minute if isinstance(event, Traded)}
+    again = Market(1, start_us=START_US + 120_000_000).advance(START_US + 180_000_000)
+
+    assert not ids & {event.trade_id for event in again if isinstance(event, Traded)}
 
 
 def test_the_flow_has_the_promised_rates(minute: tuple[MarketEvent, ...]) -> None:
