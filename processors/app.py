@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from typing import Any, cast
 
 import faust
+from aiokafka.errors import KafkaConnectionError
 from faust.types import TP
 
 from infra.runtime.clock import wall_clock_us
@@ -151,19 +152,27 @@ async def working() -> None:
     """Send what the stages emit, snapshot their state, follow the account, renew the lease, report, let time pass."""
     describe(engine, settings, is_batching=is_batching)
     engine.end_of_log = _end_of_log
-    trading = app.producer._new_producer()  # noqa: SLF001  configured as Faust's own, which has no public way to it
-    await trading.start()
-    try:
-        await engine.guarded(
-            engine.publisher.run(app.producer._ensure_producer()),  # noqa: SLF001
-            engine.trading_publisher.run(trading),
-            engine.snapshots.keep(settings.snapshot_interval_ms * 1_000),
-            engine.ownership.keep(),
-            follow_account(engine),
-            _every_second(),
-        )
-    finally:
-        await trading.stop()
+    await engine.guarded(
+        engine.publisher.run(app.producer._ensure_producer()),  # noqa: SLF001  Faust has no public way to its producer
+        _publishing_decisions(),
+        engine.snapshots.keep(settings.snapshot_interval_ms * 1_000),
+        engine.ownership.keep(),
+        follow_account(engine),
+        _every_second(),
+    )
+
+
+async def _publishing_decisions() -> None:
+    """Send decisions by a producer of their own: Faust's carries the market data."""
+    while True:
+        producer = app.producer._new_producer()  # noqa: SLF001  configured as Faust's own
+        try:
+            await producer.start()
+            await engine.trading_publisher.run(producer)
+        except KafkaConnectionError:
+            await asyncio.sleep(1)  # no broker just now
+        finally:
+            await producer.stop()
 
 
 async def _every_second() -> None:

@@ -66,6 +66,10 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # f
         consumer._fetch_max_wait_ms = self.app.engine.fetch_wait_ms
         return consumer
 
+    async def crash(self, reason: BaseException) -> None:
+        """End the process: Faust would stop service by service, from a thread that does not run any more."""
+        cast(Engine, self.app.engine).fail(reason)
+
     async def on_start(self) -> None:
         await super().on_start()
         # A partition with unread records holds back fetches of its broker for this long.
@@ -106,6 +110,10 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             batch = record if isinstance(record, FetchedBatch) else FetchedBatch.of_record(record)
             record = batch
         return super()._to_message(tp, record)
+
+    async def crash(self, reason: BaseException) -> None:
+        """End the process, with nothing further committed."""
+        self._engine.fail(reason)
 
     async def perform_seek(self) -> None:
         """Restore the owned partitions and seek to where their snapshots end. Idempotent; Faust may call it twice.

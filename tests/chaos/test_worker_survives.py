@@ -48,7 +48,7 @@ def test_kills_and_rebalances_change_nothing(start_run: StartRun, written: list[
     moments = random.Random(7)
     write_log(run, written)
     # Small batches and long waits between snapshots: most kills hit work that is not safe yet.
-    pace = {"FLASHMM_BATCH_MAX_RECORDS": "200"}
+    pace = {"app": "tests.chaos.small_chunks", "FLASHMM_BATCH_MAX_RECORDS": "200"}
 
     for _ in range(KILLS):
         worker = run.start(**pace)
