@@ -100,7 +100,7 @@ _LABELS = {
     "worker_reported_ms": "worker's own, ms",
     "behind_at_end_ms": "behind at the end, ms",
     "send_lag_p99_ms": "sender's lag p99, ms",
-    "send_lag_max_ms": "max, ms",
+    "send_lag_max_ms": "sender's lag max, ms",
     "worker_cores": "worker, cores",
     "kept_up": "kept up",
 }
