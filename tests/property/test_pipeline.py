@@ -1,0 +1,162 @@
+"""All stages together: the same log gives the same bytes, however it was cut and wherever a worker was replaced."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from random import Random
+from typing import Any, cast
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from processors.kernel import snapshot
+from processors.kernel.features import FeatureConfig
+from processors.kernel.model import Model
+from processors.kernel.normalise import NormaliseConfig
+from processors.kernel.pipeline import KERNEL_VERSION, PartitionPipeline, PipelineConfig
+from processors.kernel.steps import Input
+from schemas.codec import Codec
+from schemas.enums import Side, TickKind
+from schemas.numbers import INT64_MAX
+from schemas.records import Bar, FeatureVector, Prediction, QuoteDecision, Record, Tick
+from schemas.topics import TOPICS, topic_of
+from tests.kernel_steps import MARKET, instruments, position
+from tests.ticks import T0, Feed
+
+_CODECS = {topic.record: Codec(topic.record, 1) for topic in TOPICS.values() if topic.record is not None}
+_CONFIG = PipelineConfig(normalise=NormaliseConfig(dedup_window=16, max_message_records=8, book_depth=5))
+_FIELDS = ("price", "size", "ts_event", "ts_recv", "watermark", "sequence", "session", "message", "flags", "ordinal")
+_EXTREMES = (INT64_MAX, -INT64_MAX, INT64_MAX - 1, 0, -1, 1 << 62, None)
+
+
+@dataclass(frozen=True)
+class FakeModel:
+    """A model that predicts the first feature."""
+
+    model_id: str = "fake"
+    sha256: str = "0"
+    horizon_ms: int = 1_000
+    fingerprint: str = FeatureConfig().fingerprint
+
+    def predict(self, values: tuple[float, ...]) -> float:
+        return values[0] / 3
+
+
+def market_log(seed: int, length: int) -> list[Tick | None]:
+    """A quoted market whose book moves ten times a second for half a minute, with what goes wrong in between."""
+    random = Random(seed)
+    feed = Feed(MARKET[1], venue=MARKET[0], source="sim")
+    now, mid = T0, 4_000
+    log: list[Tick | None] = list(feed.levels(now, [("0.3998", 500)], [("0.4002", 500)], clear=True))
+    while len(log) < length:
+        now += random.choice((20_000, 100_000, 100_000, 200_000, 3_000_000 if random.random() < 0.02 else 100_000))
+        mid += random.choice((-1, 0, 0, 1))
+        chance = random.random()
+        if chance < 0.55:
+            log += feed.levels(
+                now,
+                [(f"{(mid - 2) / 10_000:.4f}", random.randint(1, 900))],
+                [(f"{(mid + 2) / 10_000:.4f}", random.randint(1, 900))],
+                clear=True,
+            )
+        elif chance < 0.8:
+            side = random.choice((Side.BUY, Side.SELL))
+            event = now - random.randrange(3_000_000)
+            log.append(feed.trade(now, f"{mid / 10_000:.4f}", random.randint(1, 50), side, ts_event=event))
+        elif chance < 0.93:
+            log.append(feed.heartbeat(now, now - 1_000_000))
+        elif chance < 0.96:
+            log.append(random.choice(log))
+        elif chance < 0.97:
+            log.append(feed.status(now, random.choice((0, 1, 4))))
+        else:
+            log.append(None)
+    return log[:length]
+
+
+def new_pipeline() -> PartitionPipeline:
+    model = cast(Model, FakeModel())
+    pipeline = PartitionPipeline(_CONFIG, "market.ticks", 0, instruments=instruments(), model=model, epoch=3)
+    pipeline.inventory.apply_position(position("120"))
+    return pipeline
+
+
+def replaced(pipeline: PartitionPipeline, number: int) -> PartitionPipeline:
+    """Give the pipeline of a worker that takes over by the snapshot's records alone."""
+    key: dict[str, Any] = {"kernel_version": KERNEL_VERSION, "stage_set": "all", "partition": 0}
+    records = snapshot.pack(
+        pipeline.state(), number=number, position=number, inputs={}, epoch=3, decisions_offset=0, **key
+    )
+    found = snapshot.latest(records, **key)
+    assert found is not None
+    successor = new_pipeline()
+    successor.restore(found.state)
+    return successor
+
+
+def published(log: list[Tick | None], cuts: list[int], *, is_replaced: bool) -> dict[str, list[bytes]]:
+    """Give the bytes of every topic, in order."""
+    pipeline = new_pipeline()
+    topics: dict[str, list[bytes]] = {}
+    for number, (begin, end) in enumerate(pairwise([0, *sorted({cut % len(log) for cut in cuts} - {0}), len(log)])):
+        pipeline.run([Input(offset, log[offset]) for offset in range(begin, end)])
+        for output in pipeline.take():
+            topic, value = topic_of(type(output.record)).name, _CODECS[type(output.record)].encode(output.record)
+            topics.setdefault(topic, []).append(value)
+        if is_replaced:
+            pipeline = replaced(pipeline, number)
+    return topics
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**32), cuts=st.lists(st.integers(0, 10_000), max_size=12), is_replaced=st.booleans())
+def test_neither_cuts_nor_replaced_workers_nor_a_second_run_change_a_byte(
+    seed: int, cuts: list[int], is_replaced: bool
+) -> None:
+    """Of any topic, decisions at a fixed inventory included."""
+    log = market_log(seed, 400)
+    whole = published(log, [], is_replaced=False)
+
+    assert published(log, cuts, is_replaced=is_replaced) == whole
+    assert published(log, [], is_replaced=False) == whole
+
+
+def test_the_log_reaches_every_stage() -> None:
+    """Otherwise the property above would say nothing."""
+    topics = published(market_log(7, 400), [], is_replaced=False)
+
+    for record in (Bar, FeatureVector, Prediction, QuoteDecision):
+        assert len(topics[topic_of(record).name]) > 10
+    decisions = [decoded(QuoteDecision, value) for value in topics["trading.quotes"]]
+    assert any(decision.bids or decision.asks for decision in decisions)
+
+
+def decoded(record: type[Record], value: bytes) -> Any:
+    return _CODECS[record].decode(value)
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    damages=st.lists(
+        st.tuples(st.integers(0, 10_000), st.sampled_from(_FIELDS), st.sampled_from(_EXTREMES)), min_size=1, max_size=6
+    ),
+    kinds=st.lists(st.tuples(st.integers(0, 10_000), st.sampled_from(list(TickKind)), st.sampled_from(list(Side)))),
+)
+def test_no_tick_whatever_it_says_stops_the_stages(
+    seed: int, damages: list[tuple[int, str, int | None]], kinds: list[tuple[int, TickKind, Side]]
+) -> None:
+    """A tick that can be decoded and makes a stage fail would end every worker that comes to it, for ever."""
+    log = market_log(seed, 120)
+    for at, name, value in damages:
+        tick = log[at % len(log)]
+        if tick is not None and (value is not None or name in ("ts_event", "watermark", "sequence")):
+            bounded = max(-(2**31), min(2**31 - 1, value)) if name in ("flags", "ordinal") and value else value
+            log[at % len(log)] = replace(tick, **{name: bounded})
+    for at, kind, side in kinds:
+        tick = log[at % len(log)]
+        if tick is not None:
+            log[at % len(log)] = replace(tick, kind=kind, side=side)
+
+    published(log, [60], is_replaced=True)
