@@ -24,6 +24,8 @@ Event = tuple[str, tuple[tuple[str, str], ...]]
 
 _BLOCK_US = 400_000
 _FIRST_HEIGHT = 100_000_000
+# Heights of a later start are greater, as on one chain: blocks come more slowly than this.
+_HEIGHT_US = 350_000
 # A block must fit the queue of a subscription, which a whole block fills at once.
 _MAX_SWAPS_PER_BLOCK = 60
 _BECH32 = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
@@ -88,7 +90,7 @@ class Chain:
         self._rate = rate
         base = 3_000_000 * _MICRO
         self.pool = Pool(BASE_DENOM, QUOTE_DENOM, base, int(base * fair.value))
-        self._height = _FIRST_HEIGHT + rng.randrange(1_000_000)
+        self._height = _FIRST_HEIGHT + rng.randrange(1_000_000) + start_us // _HEIGHT_US
         self._hash = _digest("genesis", str(self._height))
         self._validators = tuple(_digest("validator", str(n))[:40] for n in range(_VALIDATORS))
         self._time_us = start_us

@@ -16,9 +16,10 @@ from infra.training.train import Trained, TrainingPlan, train
 from processors.kernel.features import FEATURE_NAMES, FEATURES, FeatureConfig
 from processors.kernel.model import DEFAULT_MODEL, MAX_MODEL_BYTES, Model
 from schemas.errors import ConfigurationError
+from tests.services import ROOT
 
 COMMITTED = json.loads(DEFAULT_MODEL.with_suffix(".json").read_text(encoding="utf-8"))
-PAGE = Path(__file__).resolve().parents[4] / "docs" / "model.md"
+PAGE = ROOT / "docs" / "model.md"
 
 
 @pytest.fixture(scope="module")

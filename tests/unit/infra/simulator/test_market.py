@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from itertools import pairwise
 
 import pytest
@@ -68,12 +69,16 @@ def test_sequences_and_trade_ids_count_without_gaps(minute: tuple[MarketEvent, .
         assert numbers == list(range(first, len(numbers) + first))
 
 
-def test_a_market_started_anew_numbers_its_trades_anew(minute: tuple[MarketEvent, ...]) -> None:
+def test_a_market_started_anew_numbers_trades_and_blocks_anew(minute: tuple[MarketEvent, ...]) -> None:
     """Else a log that saw the one before would take the new trades for redeliveries."""
-    ids = {event.trade_id for event in minute if isinstance(event, Traded)}
-    again = Market(1, start_us=START_US + 120_000_000).advance(START_US + 180_000_000)
+    again = list(Market(7, start_us=START_US + 120_000_000).advance(START_US + 180_000_000))
 
-    assert not ids & {event.trade_id for event in again if isinstance(event, Traded)}
+    assert not _numbers(minute) & _numbers(again)
+
+
+def _numbers(events: Iterable[MarketEvent]) -> set[tuple[str, int]]:
+    trades = {(event.symbol, event.trade_id) for event in events if isinstance(event, Traded)}
+    return trades | {("chain", event.height) for event in events if isinstance(event, Block)}
 
 
 def test_the_flow_has_the_promised_rates(minute: tuple[MarketEvent, ...]) -> None:
