@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, NoReturn
 
+import numpy as np
 import structlog
 from faust.types import TP
 
@@ -30,15 +31,19 @@ from processors.microbatch.snapshots import Snapshots
 from processors.microbatch.task import Batch, PartitionTask
 from processors.microbatch.watchdog import Watchdog
 from schemas.codec import Codec
-from schemas.columns import decode_ticks
-from schemas.errors import ConfigurationError
+from schemas.columns import TickColumns, decode_ticks
+from schemas.errors import CodecError, ConfigurationError
 from schemas.instruments import Instruments
+from schemas.reasons import DeadLetterReason
 from schemas.records import Alert, Bar, DeadLetter, Metric, QuoteDecision, Record, Tick
 from schemas.topics import TOPICS, topic_of
 
-__all__ = ["TICKS", "MicroBatchEngine"]
+__all__ = ["END_OF_TIME_US", "TICKS", "MicroBatchEngine"]
 
 TICKS = TOPICS["market.ticks"].name
+END_OF_TIME_US = 1 << 53
+"""In the year 2255. A tick that speaks of a later time, or one before 1970, is a dead letter."""
+
 _LATENCY_NAMES = {Bar: "tick_to_bar", QuoteDecision: "tick_to_quote"}
 
 log = structlog.stdlib.get_logger(__name__)
@@ -172,9 +177,13 @@ class MicroBatchEngine:
         if not offsets:
             return []
         columns = decode_ticks(values, self.codecs[Tick], fetched.record_headers[keep:])
-        for row, error in columns.errors.items():
+        errors = {**columns.errors, **_untimely(columns)}
+        for row, error in sorted(errors.items()):
             dead_letter(self, partition, TICKS, offsets[row], values[row] or b"", error)
-        return [Input(offset, tick) for offset, tick in zip(offsets, columns.ticks(), strict=True)]
+        ticks = columns.ticks()
+        for row in errors:
+            ticks[row] = None
+        return [Input(offset, tick) for offset, tick in zip(offsets, ticks, strict=True)]
 
     def publish(self, batch: Batch) -> None:
         """Queue what the stages emitted for a batch."""
@@ -233,3 +242,14 @@ class MicroBatchEngine:
         if isinstance(record, Metric | DeadLetter | Alert) or venue is None or symbol is None:
             return str(getattr(record, "component", "")).encode()
         return self.instruments.group(venue, symbol).encode()
+
+
+def _untimely(columns: TickColumns) -> dict[int, CodecError]:
+    """Find the ticks with a time that is none: sums with it could not be held, and the clock would never go on."""
+    errors = {}
+    for name in ("ts_recv", "ts_event", "watermark"):
+        column = getattr(columns, name)
+        for row in np.flatnonzero((column < 0) | (column >= END_OF_TIME_US)).tolist():
+            detail = f"{name} is {int(column[row])}, not microseconds since 1970"
+            errors[row] = CodecError(DeadLetterReason.MALFORMED, detail)
+    return errors

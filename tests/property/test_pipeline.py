@@ -16,6 +16,7 @@ from processors.kernel.model import Model
 from processors.kernel.normalise import NormaliseConfig
 from processors.kernel.pipeline import KERNEL_VERSION, PartitionPipeline, PipelineConfig
 from processors.kernel.steps import Input
+from processors.microbatch.engine import END_OF_TIME_US
 from schemas.codec import Codec
 from schemas.enums import Side, TickKind
 from schemas.numbers import INT64_MAX
@@ -151,6 +152,8 @@ def test_no_tick_whatever_it_says_stops_the_stages(
     log = market_log(seed, 120)
     for at, name, value in damages:
         tick = log[at % len(log)]
+        if name in ("ts_recv", "ts_event", "watermark") and value is not None:
+            value = value % END_OF_TIME_US  # beyond it they are dead letters
         if tick is not None and (value is not None or name in ("ts_event", "watermark", "sequence")):
             bounded = max(-(2**31), min(2**31 - 1, value)) if name in ("flags", "ordinal") and value else value
             log[at % len(log)] = replace(tick, **{name: bounded})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from aiokafka.record._crc32c import crc as calc_crc32c_py
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
@@ -51,6 +52,17 @@ def test_a_hole_in_the_log_is_covered_by_the_chain_of_positions() -> None:
     got = fetched(raw, 10, 1)
 
     assert [(batch.start, batch.offsets, batch.next) for batch in got] == [(10, [10], 11), (11, [20], 21)]
+
+
+def test_a_fetch_of_nothing_but_a_hole_is_a_batch_without_records() -> None:
+    """Otherwise the next batch would start beyond the position, as if records were missing."""
+    raw = bytearray(record_batch(10, [b"a"]))
+    raw[21:23] = (0x20).to_bytes(2, "big")  # attributes: a control batch
+    raw[17:21] = calc_crc32c_py(bytes(raw[21:])).to_bytes(4, "big")
+
+    (batch,) = fetched(bytes(raw), 10, 5)
+
+    assert (batch.start, batch.offsets, batch.next, batch.offset) == (10, [], 11, 10)
 
 
 @given(

@@ -159,3 +159,35 @@ async def test_callers_wait_for_room() -> None:
     producer.futures[0].set_result(Metadata(0))
     await waiting
     await stop(task)
+
+
+async def test_bytes_are_bounded_too() -> None:
+    """A few thousand dead letters can be larger than fifty thousand bars."""
+    publisher, _ = make(max_pending_bytes=10)
+    task = await running(publisher, FakeProducer(holds=True))
+    publisher.add("t", 0, Pending(None, b"12345", 0))
+    assert not publisher.is_full
+
+    publisher.add("t", 0, Pending(None, b"67890", 0))
+
+    assert publisher.is_full
+    assert publisher.pending == 2
+    await stop(task)
+
+
+async def test_an_end_offset_never_falls() -> None:
+    """Of a batch that was written by an earlier attempt the broker may not tell the offset."""
+    publisher, _ = make()
+    producer = FakeProducer()
+    task = await running(publisher, producer)
+    publisher.add("t", 0, Pending(None, b"1", 0))
+    await publisher.drain()
+    producer.holds = True
+    publisher.add("t", 0, Pending(None, b"2", 0))
+    while len(producer.futures) < 2:
+        await asyncio.sleep(0)
+    producer.futures[1].set_result(Metadata(-1))
+    await publisher.drain()
+
+    assert publisher.end_offset("t", 0) == 101
+    await stop(task)
