@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.e2e.log import made_ticks
+from tests.chaos.log import made_ticks
 
 from processors.kernel.normalise import NormaliseConfig
 from processors.kernel.pipeline import Output, PartitionPipeline, PipelineConfig, Stage
