@@ -74,9 +74,11 @@ class Markets:
         """Note that a source spoke."""
         number = self._memory.names.text(source)
         self._memory.heard.fit(number + 1)
-        row = self._memory.heard.rows[number]
-        if not row["is_heard"] or row["session"] <= session:
-            row["is_heard"], row["session"], row["clock_us"] = True, session, self._cursor.now_us
+        rows = self._memory.heard.rows
+        is_heard, known, clock_us = rows[number].item()
+        heard = (session, self._cursor.now_us)
+        if not is_heard or (known <= session and heard != (known, clock_us)):
+            rows[number] = (1, *heard)
 
     def _heard(self) -> dict[str, tuple[int, int]]:
         """Give of each source its newest session and the clock when it was heard."""

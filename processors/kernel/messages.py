@@ -76,17 +76,18 @@ class Stream:
         self._rows.rows["is_open"][self._at] = bool(held)
 
     def _where(self) -> tuple[int, int, int]:
-        row = self._rows.rows[self._at]
-        return int(row["session"]), int(row["message"]), int(row["ordinal"])
+        _, _, session, message, ordinal, _ = self._rows.rows[self._at].item()
+        return session, message, ordinal
 
     def place(self, tick: Tick) -> Place:
         """Tell where a tick stands, and move there if it is after the last one."""
         session, message, ordinal = tick.session, tick.message, tick.ordinal
-        known, *last = self._where()
+        row = self._rows.rows[self._at]
+        _, _, known, last, last_ordinal, _ = row.item()
         if session == known:
-            if [message, ordinal] <= last:
+            if message < last or (message == last and ordinal <= last_ordinal):
                 return Place.SEEN
-            self._move(session, message, ordinal)
+            row["message"], row["ordinal"] = message, ordinal
             return Place.NEXT
         if session < known:
             return Place.OLD_SESSION
