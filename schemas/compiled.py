@@ -15,11 +15,10 @@ Array = Any
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-def compiled(*signature: Any, inline: bool = False) -> Callable[[_Function], _Function]:
+def compiled(*signature: Any) -> Callable[[_Function], _Function]:
     """Compile a function with Numba, at once where it has a signature, else with its caller.
 
     Compiled code neither allocates nor keeps an array: it is given all that it writes to. So it runs without Numba's
     reference counts, which else take four fifths of the time.
     """
-    options: dict[str, Any] = {"inline": "always"} if inline else {}
-    return cast(Callable[[_Function], _Function], njit(*signature, cache=True, nogil=True, _nrt=False, **options))
+    return cast(Callable[[_Function], _Function], njit(*signature, cache=True, nogil=True, _nrt=False))
