@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.chaos.log import made_ticks
 
 from processors.kernel.normalise import NormaliseConfig
 from processors.kernel.pipeline import Output, PartitionPipeline, PipelineConfig, Stage
@@ -25,6 +24,7 @@ from schemas.instruments import Instruments
 from schemas.numbers import INT64_MAX
 from schemas.reasons import RejectReason
 from schemas.records import Bar, Book, Quote, Record, Tick, Trade
+from tests.chaos.log import made_ticks
 from tests.property.test_normalise import hostile_log
 from tests.ticks import T0, Feed
 
