@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from concurrent.futures import Future
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -34,13 +36,14 @@ def create_topics(bootstrap: str, *, partitions: int, prefixes: Sequence[str] = 
         if not missing:
             return []
         requests = [NewTopic(name, partitions, -1, config=wanted[name].broker_config()) for name in missing]
-        for future in admin.create_topics(requests, request_timeout=_TIMEOUT_S).values():
-            _wait(future)
+        futures = admin.create_topics(requests, request_timeout=_TIMEOUT_S)
+        created = [name for name, future in futures.items() if _is_created(future)]
+        _wait_until_led(admin, missing)
     except KafkaException as error:
         raise ServiceUnavailable(
             "Kafka", bootstrap, str(error.args[0].str()), fix="Check FLASHMM_KAFKA_BOOTSTRAP"
         ) from error
-    return missing
+    return created
 
 
 def _check_partitions(name: str, found: int, wanted: int) -> None:
@@ -52,9 +55,23 @@ def _check_partitions(name: str, found: int, wanted: int) -> None:
         )
 
 
-def _wait(future) -> None:  # type: ignore[no-untyped-def]
+def _is_created(future: Future[None]) -> bool:
     try:
         future.result(_TIMEOUT_S)
     except KafkaException as error:
         if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # somebody else created it meanwhile
             raise
+        return False
+    return True
+
+
+def _wait_until_led(admin: AdminClient, names: Sequence[str]) -> None:
+    """Wait until every partition has a leader in the broker's metadata: creation is acknowledged before that."""
+    deadline = time.monotonic() + _TIMEOUT_S
+    while time.monotonic() < deadline:
+        found = admin.list_topics(timeout=_TIMEOUT_S).topics
+        topics = [found.get(name) for name in names]
+        if all(topic and all(part.leader >= 0 for part in topic.partitions.values()) for topic in topics):
+            return
+        time.sleep(0.05)
+    raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "created topics got no leader in time"))  # noqa: SLF001  the code's public name
