@@ -7,7 +7,6 @@ describes them. They share one queue-less pass over each batch; see `processors.
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator
 from typing import Any, cast
 
@@ -15,9 +14,7 @@ import faust
 from aiokafka.errors import KafkaConnectionError
 from faust.types import TP
 
-from infra.runtime.clock import wall_clock_us
-from infra.runtime.logging import log_through_stdlib
-from infra.runtime.settings import load_settings
+from infra.runtime.exposition import exposition
 from processors.agents.bars import bars
 from processors.agents.features import features
 from processors.agents.inference import make_inference
@@ -27,12 +24,12 @@ from processors.kernel.pipeline import Stage
 from processors.microbatch.account import follow_account
 from processors.microbatch.batches import install
 from processors.microbatch.engine import TICKS, MicroBatchEngine
+from processors.microbatch.reports import metrics as reported
 from processors.microbatch.reports import publish_metrics
 from processors.microbatch.task import Batch
 from processors.microbatch.transport import REQUEST_TIMEOUT_S
-from processors.startup import describe, pipeline_config, prepare, stage_set_of
-from schemas.errors import ConfigurationError, FlashMMError
-from schemas.instruments import DEFAULT_PATH, Instruments
+from processors.startup import configured, describe, prepare, refusal, web_port
+from schemas.errors import FlashMMError
 
 __all__ = ["app"]
 
@@ -52,9 +49,7 @@ class FlashMMApp(faust.App):  # type: ignore[misc]  # faust ships no types
         try:
             await prepare(self.engine, settings)
         except FlashMMError as error:
-            print(f"flashmm: {error}", file=sys.stderr)  # noqa: T201  the worker's own last word
-            sys.stderr.flush()
-            self.engine.exit(4 if isinstance(error, ConfigurationError) else 1)
+            self.engine.exit(refusal(error))
         await super().on_start()
 
     async def on_stop(self) -> None:
@@ -75,23 +70,12 @@ class _Undecoded(faust.Schema):  # type: ignore[misc]
         return message.value
 
 
-log_through_stdlib()
-settings = load_settings()
-stages = pipeline_config(settings).stages
-stage_set = stage_set_of(stages)
-engine = MicroBatchEngine(
-    pipeline_config(settings),
-    bootstrap=settings.kafka_bootstrap,
-    prefix=settings.topic_prefix,
-    stage_set=stage_set,
-    instruments=Instruments.load(settings.instruments or DEFAULT_PATH),
-    clock=wall_clock_us,
-    fetch_wait_ms=settings.fetch_wait_ms,
-)
+settings, engine = configured()
+stages = engine.config.stages
 is_batching = install(frozenset({TICKS}), settings.batch_max_records)
 
 app = FlashMMApp(
-    f"{settings.topic_prefix}flashmm.{stage_set}",
+    f"{settings.topic_prefix}flashmm.{engine.stage_set}",
     broker=[f"flashmm://{address}" for address in settings.kafka_bootstrap.split(",")],
     store="memory://",
     datadir=settings.data_dir / "faust",
@@ -111,6 +95,7 @@ app = FlashMMApp(
     producer_linger_ms=0,
     web_host="127.0.0.1",
     web_bind="127.0.0.1",
+    web_port=web_port(),
 )
 app.engine = engine
 ticks_topic = app.topic(TICKS, schema=_Undecoded())
@@ -186,3 +171,9 @@ def _end_of_log(partition: int) -> int | None:
     tp = TP(TICKS, partition)
     end = app.consumer.highwater(tp) if tp in app.consumer.assignment() else None
     return cast("int | None", end)
+
+
+@app.page("/metrics")  # type: ignore[untyped-decorator]
+async def prometheus(view: Any, request: Any) -> Any:
+    """Counters and gauges of the owned partitions, for Prometheus."""
+    return view.text(exposition(reported(engine)))

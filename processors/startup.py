@@ -3,27 +3,74 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import sys
 from fractions import Fraction
 
 import structlog
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from infra.runtime.settings import Settings
+from infra.runtime.clock import wall_clock_us
+from infra.runtime.logging import log_through_stdlib
+from infra.runtime.settings import Settings, load_settings
 from processors.kernel.bars import BarConfig
 from processors.kernel.model import DEFAULT_MODEL, Model
 from processors.kernel.normalise import NormaliseConfig
 from processors.kernel.pipeline import PipelineConfig, Stage
 from processors.kernel.quoting import QuotingConfig
 from processors.microbatch.engine import TICKS, MicroBatchEngine
-from schemas.errors import ConfigurationError, DoesNotFit, ServiceUnavailable
+from schemas.errors import ConfigurationError, DoesNotFit, FlashMMError, ServiceUnavailable
+from schemas.instruments import DEFAULT_PATH, Instruments
 from schemas.numbers import NOTIONAL_SCALE, to_units
 from schemas.registry import Registry
 from schemas.topics import TOPICS
 
-__all__ = ["describe", "load_model", "pipeline_config", "prepare", "stage_set_of"]
+__all__ = ["configured", "describe", "load_model", "pipeline_config", "prepare", "stage_set_of"]
 
 log = structlog.stdlib.get_logger(__name__)
+
+_WEB_PORT = 6066  # Faust's own
+
+
+def configured() -> tuple[Settings, MicroBatchEngine]:
+    """Load the settings and make the engine; what is wrong with them ends the process with one line and exit code 4."""
+    log_through_stdlib()
+    try:
+        settings = load_settings()
+        config = pipeline_config(settings)
+        instruments = Instruments.load(settings.instruments or DEFAULT_PATH)
+    except FlashMMError as error:
+        sys.exit(refusal(error))
+    engine = MicroBatchEngine(
+        config,
+        bootstrap=settings.kafka_bootstrap,
+        prefix=settings.topic_prefix,
+        stage_set=stage_set_of(config.stages),
+        instruments=instruments,
+        clock=wall_clock_us,
+        fetch_wait_ms=settings.fetch_wait_ms,
+    )
+    return settings, engine
+
+
+def refusal(error: FlashMMError) -> int:
+    """Say why the worker does not start, as the command line would, and give its exit code."""
+    print(f"flashmm: {error}", file=sys.stderr, flush=True)  # noqa: T201  the worker's last word
+    return 4 if isinstance(error, ConfigurationError) else 1
+
+
+def web_port() -> int:
+    """Choose the port of Faust's web views: its own, or the next that is free, as a second worker here needs."""
+    for port in range(_WEB_PORT, _WEB_PORT + 50):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    return _WEB_PORT
 
 
 def stage_set_of(stages: frozenset[Stage]) -> str:

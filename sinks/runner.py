@@ -92,12 +92,13 @@ class SinkRunner:
             TerminalError: going on makes no sense; nothing is committed past what was written.
         """
         try:
-            check_broker(self._consumer, self._settings)
+            found = check_broker(self._consumer, self._settings)
             self._connector.open()
-            self._consumer.subscribe(
-                [TOPICS[name].full_name(self._settings.topic_prefix) for name in self._connector.topics],
-                on_revoke=self._revoked,
-            )
+            topics = [TOPICS[name].full_name(self._settings.topic_prefix) for name in self._connector.topics]
+            missing = [topic for topic in topics if topic not in found]
+            if missing:
+                log.warning("topics_missing", topics=missing, fix="Run `flashmm topics create`; reading starts then")
+            self._consumer.subscribe(topics, on_revoke=self._revoked)
             log.info("sink_started", sink=self._component, topics=list(self._connector.topics))
             while not self._stop.is_requested:
                 self._turn()

@@ -40,13 +40,13 @@ def configure_logging(level: str, *, component: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for name in ("httpx", "httpx2"):  # a line for every request at INFO
-        logging.getLogger(name).setLevel(max(root.level, logging.WARNING))
+    _quieten()
     structlog.contextvars.bind_contextvars(component=component)
 
 
 def log_through_stdlib() -> None:
     """Hand structlog's events to the standard library's handlers, as a host that sets up logging by itself wants."""
+    _quieten()
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -57,6 +57,11 @@ def log_through_stdlib() -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+def _quieten() -> None:
+    for name in ("httpx", "httpx2"):  # a line for every request at INFO
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
