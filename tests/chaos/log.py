@@ -26,19 +26,23 @@ _START_US = 1_700_000_100_000_000  # a whole minute, of five, of fifteen
 _SECOND = 1_000_000
 
 
-def made_ticks(seed: int, count: int, seconds: int) -> Iterator[Tick | None]:
+def made_ticks(seed: int, count: int, seconds: int, *, hour: int = 0) -> Iterator[Tick | None]:
     """Make trades, and a heartbeat a second with a watermark; None stands for bytes that are no tick.
 
     Of a hundred, one is the last one again, one is an older one in a new message (as after a reconnect), and one is
     late by up to 50 seconds.
+
+    Args:
+        hour: When they begin; a log that follows another in the same topic is of a later hour.
     """
     random_ = random.Random(seed)
-    session, message, beat, greatest = _START_US, 0, 0, 0
+    start = _START_US + hour * 3_600 * _SECOND
+    session, message, beat, greatest = start, 0, 0, 0
     price = {symbol: 1_000_000_000 * (index + 1) for index, symbol in enumerate(SYMBOLS)}
     past: deque[Tick] = deque(maxlen=100)
     for number in range(count):
-        now = _START_US + number * seconds * _SECOND // count
-        while beat <= (now - _START_US) // _SECOND:
+        now = start + number * seconds * _SECOND // count
+        while beat <= (now - start) // _SECOND:
             beat += 1
             message += 1
             yield _tick(
@@ -72,7 +76,7 @@ def made_ticks(seed: int, count: int, seconds: int) -> Iterator[Tick | None]:
                 size=random_.randrange(1, 10**10),
                 ts_event=event,
                 sequence=number,
-                trade_id=str(number),
+                trade_id=f"{hour}-{number}",
             )
         )
         yield past[-1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from itertools import count
 
 import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
@@ -52,10 +53,18 @@ def broker(kafka: JvmKafka) -> str:
     return kafka.bootstrap
 
 
-def test_a_dead_and_a_cut_off_broker_are_waited_for(start_run: StartRun, kafka: JvmKafka, proxy: FaultProxy) -> None:
+@pytest.fixture(scope="module")
+def hours() -> Iterator[int]:
+    """When each test's log begins: `market.ticks` is one log for the module, and its time goes on."""
+    return count(step=ROUNDS)
+
+
+def test_a_dead_and_a_cut_off_broker_are_waited_for(
+    start_run: StartRun, kafka: JvmKafka, proxy: FaultProxy, hours: Iterator[int]
+) -> None:
     """SIGKILL of the broker and a start on the same files; 20 s of silence; 20 s of refusals; all under load."""
     run = start_run("outages.")
-    ticks = made_ticks(seed=9, count=ROUNDS * 60_000, seconds=ROUNDS * 1_500)
+    ticks = made_ticks(9, ROUNDS * 60_000, ROUNDS * 900, hour=next(hours))
     with Feed(run.settings, ticks, per_s=1_500) as feed:
         worker = run.start(FLASHMM_KAFKA_BOOTSTRAP=f"{LOOPBACK}:{proxy.port}")
         run.wait_for(worker)
@@ -79,10 +88,12 @@ def test_a_dead_and_a_cut_off_broker_are_waited_for(start_run: StartRun, kafka: 
     run.check_bars()
 
 
-def test_a_record_that_its_topic_refuses_stops_the_worker_and_commits_nothing_past_it(start_run: StartRun) -> None:
+def test_a_record_that_its_topic_refuses_stops_the_worker_and_commits_nothing_past_it(
+    start_run: StartRun, hours: Iterator[int]
+) -> None:
     """Waiting would not help, and going on would lose it; with the topic corrected, the next worker publishes it."""
     run = start_run("refused.")
-    with Feed(run.settings, made_ticks(seed=9, count=10_000, seconds=300)):
+    with Feed(run.settings, made_ticks(9, 10_000, 300, hour=next(hours))):
         pass
     limit(run, "market.bars", "100")
     worker = run.start()
@@ -98,7 +109,7 @@ def test_a_record_that_its_topic_refuses_stops_the_worker_and_commits_nothing_pa
 
 
 @pytest.mark.skipif(not IS_LONG, reason="takes a minute: FLASHMM_CHAOS=long")
-def test_a_topic_that_is_deleted_stops_the_worker(start_run: StartRun) -> None:
+def test_a_topic_that_is_deleted_stops_the_worker(start_run: StartRun, hours: Iterator[int]) -> None:
     """It is not made anew behind anybody's back, and nothing is committed past it."""
     run = start_run("deleted.")
     worker = run.start()
@@ -107,7 +118,7 @@ def test_a_topic_that_is_deleted_stops_the_worker(start_run: StartRun) -> None:
     delete = AdminClient({"bootstrap.servers": run.settings.kafka_bootstrap}).delete_topics
     delete([f"{run.settings.topic_prefix}market.trades"])[f"{run.settings.topic_prefix}market.trades"].result(30)
 
-    with Feed(run.settings, made_ticks(seed=9, count=10_000, seconds=300)):
+    with Feed(run.settings, made_ticks(9, 10_000, 300, hour=next(hours))):
         pass
 
     assert wait_until(lambda: not worker.is_alive, timeout_s=180)

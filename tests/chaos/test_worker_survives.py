@@ -22,7 +22,8 @@ pytestmark = [
     pytest.mark.timeout(7_200 if IS_LONG else 240),
 ]
 
-TICKS = 10_000_000 if IS_LONG else 30_000
+TICKS = 10_000_000 if IS_LONG else 15_000
+SECONDS = 300_000 if IS_LONG else 900
 KILLS = 60 if IS_LONG else 2
 
 
@@ -34,7 +35,7 @@ def written() -> list[bool]:
 
 def write_log(run: Run, written: list[bool]) -> None:
     if not written:
-        with Feed(run.settings, made_ticks(seed=5, count=TICKS, seconds=1_500)):
+        with Feed(run.settings, made_ticks(seed=5, count=TICKS, seconds=SECONDS)):
             pass
         written.append(True)
 
