@@ -101,8 +101,12 @@ def _verdict(lane: Array, tick: Array, stream: Array, prints: Array, seen: Any, 
         return _DUPLICATE if lane.is_reject_plain else _STOP
     if prints.is_holding:
         return _STOP
-    if prints.has_price and abs(price - prints.price) * lane.denominator > lane.numerator * prints.price:
-        return _STOP
+    if prints.has_price:
+        # Beyond the greatest price the products below would wrap.
+        if prints.price > lane.greatest_price:
+            return _STOP
+        if abs(price - prints.price) * lane.denominator > lane.numerator * prints.price:
+            return _STOP
     return _ACCEPT
 
 

@@ -163,7 +163,7 @@ def compare(log: list[Tick | None], cuts: list[int], stages: frozenset[Stage], *
 
 
 @pytest.mark.parametrize("make", [trades_log, hostile_log])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     cuts=st.lists(st.integers(1, 299), max_size=6),
