@@ -1,1 +1,0 @@
-"""Plain programs that say what compiled code must give."""
