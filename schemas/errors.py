@@ -4,7 +4,6 @@
     |-- TransientError            trying again may succeed
     |   |-- ServiceUnavailable    an address does not answer, a connection broke, a service is overloaded
     |   |   `-- TimedOut          one that did not get ready, or did not end, in its time; exit code 5
-    |   `-- FeedStale             a subscription stopped delivering
     `-- TerminalError             trying again cannot succeed
         |-- ConfigurationError    a setting, file or address is wrong; exit code 4
         |-- ContractError         bytes, schemas or numbers that break a contract
@@ -14,7 +13,6 @@
         |   `-- ProtocolError     a venue's frame that the protocol does not allow
         |-- CaptureError          a recording that is not one
         |-- StateError            a snapshot that cannot be restored, an owner conflict
-        |-- RecordRefused         a sink that will never take this record
         `-- NotRunning            a command that needs a running platform; exit code 3
 
 Every message says what happened and what to do; structured attributes carry the parts.
@@ -30,11 +28,9 @@ __all__ = [
     "ConfigurationError",
     "ContractError",
     "DoesNotFit",
-    "FeedStale",
     "FlashMMError",
     "NotRunning",
     "ProtocolError",
-    "RecordRefused",
     "SchemaIncompatible",
     "ServiceUnavailable",
     "StateError",
@@ -68,16 +64,6 @@ class ServiceUnavailable(TransientError):
 
 class TimedOut(ServiceUnavailable):
     """A service that did not get ready, or did not end, in its time."""
-
-
-class FeedStale(TransientError):
-    """A subscription that stopped delivering while its socket stayed open."""
-
-    def __init__(self, source: str, subscription: str, silent_us: int) -> None:
-        self.source = source
-        self.subscription = subscription
-        self.silent_us = silent_us
-        super().__init__(f"{source}: subscription {subscription!r} was silent for {silent_us / 1e6:.1f} s")
 
 
 class ConfigurationError(TerminalError):
@@ -148,15 +134,6 @@ class CaptureError(TerminalError):
 
 class StateError(TerminalError):
     """State that cannot be restored, or that belongs to somebody else."""
-
-
-class RecordRefused(TerminalError):
-    """A record that a sink's destination will never take."""
-
-    def __init__(self, reason: DeadLetterReason, detail: str) -> None:
-        self.reason = reason
-        self.detail = detail
-        super().__init__(f"{reason}: {detail}")
 
 
 class NotRunning(TerminalError):

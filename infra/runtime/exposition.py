@@ -12,9 +12,8 @@ from prometheus_client.registry import Collector
 
 from schemas.records import Metric
 
-__all__ = ["CONTENT_TYPE", "exposition"]
+__all__ = ["exposition"]
 
-CONTENT_TYPE = "text/plain"
 _LABELS = ("component", "instance")
 
 

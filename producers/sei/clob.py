@@ -156,13 +156,11 @@ class SeiClobSource:
         )
 
     def _answer(self, frame: Ack | RpcError, now_us: int, effects: Effects) -> None:
-        subscription = self._subscriptions.find(frame.id)
-        if subscription is None:
+        judgement = self._subscriptions.answered(frame, now_us)
+        if judgement is None:
             self._counters["answers_unasked"] += 1
-        elif isinstance(frame, Ack):
-            self._judge(self._subscriptions.acked(subscription, now_us), now_us, effects)
         else:
-            self._judge(self._subscriptions.failed(subscription, frame, now_us), now_us, effects)
+            self._judge(judgement, now_us, effects)
 
     def _judge(self, judgement: Judgement, now_us: int, effects: Effects) -> None:
         effects.send += judgement.send

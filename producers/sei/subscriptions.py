@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from producers.sei.jsonrpc import FrameId, RpcError, subscribe_frame
+from producers.sei.jsonrpc import Ack, FrameId, RpcError, subscribe_frame
 
 __all__ = ["MAX_PER_CLIENT", "Judgement", "Subscription", "Subscriptions"]
 
@@ -91,6 +91,15 @@ class Subscriptions:
         """Give the subscription of a frame, by its id or by the query that it repeats."""
         found = self._by_id.get(frame_id) if isinstance(frame_id, str) else None
         return found or (self._by_query.get(_normal(query)) if query is not None else None)
+
+    def answered(self, frame: Ack | RpcError, now_us: int) -> Judgement | None:
+        """Take a node's answer to a subscribe; None where nothing of ours was asked under its id."""
+        subscription = self.find(frame.id)
+        if subscription is None:
+            return None
+        if isinstance(frame, Ack):
+            return self.acked(subscription, now_us)
+        return self.failed(subscription, frame, now_us)
 
     def acked(self, subscription: Subscription, now_us: int) -> Judgement:
         """Note an ack. One that was thought active had been lost."""
