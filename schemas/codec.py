@@ -105,7 +105,7 @@ class Codec:
         self.subject = cast(str, topic_of(record).subject)
         self.schema_id = schema_id
         self.schema = load_schema(self.subject)
-        self._header = b"\x00" + schema_id.to_bytes(4, "big")
+        self.header = b"\x00" + schema_id.to_bytes(4, "big")
         self._read = compile_reader(self.schema, _CLASSES)
         self._write = compile_writer(self.schema, _CLASSES)
         self._resolved = _parse(self.schema)
@@ -147,7 +147,7 @@ class Codec:
                 cannot hold.
         """
         try:
-            return self._header + self._write(record)
+            return self.header + self._write(record)
         except CodecError as error:
             raise CodecError(error.reason, f"{self.subject}: {error.detail}") from error
 

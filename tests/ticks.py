@@ -6,9 +6,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from processors.kernel.bars import BarBuilder, BarConfig
+from processors.kernel.names import Names
 from processors.kernel.normalise import NormaliseConfig, Normaliser
+from processors.kernel.steprows import step_rows
 from processors.kernel.steps import Input, State, Step
+from schemas.columns.rows import Rows
 from schemas.enums import Side, TickKind
 from schemas.numbers import PRICE_SCALE, SIZE_SCALE, to_units
 from schemas.reasons import RejectReason
@@ -135,10 +140,15 @@ class Run:
         self._build()
 
     def _build(self) -> None:
+        self.names = Names()
         self.normaliser = Normaliser(
-            self.normalise, "market.ticks", 0, on_reject=lambda offset, _, reason: self.rejects.append((offset, reason))
+            self.normalise,
+            "market.ticks",
+            0,
+            self.names,
+            on_reject=lambda offset, _, reason: self.rejects.append((offset, reason)),
         )
-        self.builder = BarBuilder(self.bars_config, "market.ticks", 0)
+        self.builder = BarBuilder(self.bars_config, "market.ticks", 0, self.names)
 
     def feed(self, *ticks: Tick | list[Tick] | None) -> Run:
         """Append ticks to the log and run them as one batch."""
@@ -153,8 +163,9 @@ class Run:
     def run(self, inputs: Sequence[Input]) -> None:
         """Run inputs as one batch, and check that every record is counted."""
         steps = self.normaliser.run(inputs, self._emit)
-        self.steps += [replace(step) for step in steps]
-        self.builder.run(steps, self._emit)
+        self._emit_rows(self.normaliser.trades())
+        self.steps += [replace(step) for step in steps if not isinstance(step, np.ndarray)]
+        self._emit_rows(self.builder.run(step_rows(steps, self.names)))
         counted = self.normaliser.accepted + sum(self.normaliser.rejected.values()) + self.normaliser.held
         assert counted == self.normaliser.received
 
@@ -162,13 +173,18 @@ class Run:
         self.records.append(record)
         self.triggers.append(ts_trigger)
 
+    def _emit_rows(self, rows: Rows) -> None:
+        for record, ts_trigger in zip(rows.records(), rows.values["ts_trigger"].tolist(), strict=True):
+            self._emit(record, ts_trigger)
+
     def snapshot(self) -> State:
         """Give the state of both stages."""
-        return {"normalise": self.normaliser.state(), "bars": self.builder.state()}
+        return {"names": self.names.state(), "normalise": self.normaliser.state(), "bars": self.builder.state()}
 
     def restart(self, state: State) -> None:
         """Go on with new stages that know only the state."""
         self._build()
+        self.names.restore(state["names"])
         self.normaliser.restore(state["normalise"])
         self.builder.restore(state["bars"])
 

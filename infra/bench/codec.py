@@ -14,7 +14,7 @@ import fastavro
 
 from infra.bench.ticks import DUPLICATE_EVERY, TickMaker
 from schemas.codec import Codec
-from schemas.columns import decode_ticks
+from schemas.columns import Spans, decode_ticks
 from schemas.records import Tick
 
 __all__ = ["codec_results", "without_logical_types"]
@@ -57,7 +57,12 @@ def codec_results(records: int) -> list[dict[str, object]]:
         writer.write(row, avro.io.BinaryEncoder(io.BytesIO()))
 
     return [
-        _result("decode-columns", lambda batch: decode_ticks(batch, codec), batches, len(values)),
+        _result(
+            "decode-columns",
+            lambda batch: decode_ticks(batch, codec),
+            [Spans.of(batch) for batch in batches],
+            len(values),
+        ),
         _result("decode-codec", codec.decode, some, len(some)),
         _result("decode-fastavro", read_fast, some, len(some)),
         _result("decode-avro", read_slow, few, len(few)),

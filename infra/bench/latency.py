@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from infra.bench.ground import Ground, Run
 from infra.bench.worker import ROOT, Workers
 from infra.local.process import Child
-from schemas.columns import decode_ticks
+from schemas.columns import Spans, decode_ticks
 from schemas.errors import FlashMMError, ServiceUnavailable
 from schemas.records import Bar, Record, Tick, Trade
 
@@ -140,7 +140,7 @@ def _received(run: Run, span: _Interval) -> dict[int, tuple[NDArray[np.int64], i
     found = {}
     for partition in span.start:
         parts = [
-            decode_ticks([message.value() for message in messages], codec).ts_recv
+            decode_ticks(Spans.of([message.value() for message in messages]), codec).ts_recv
             for messages in _messages(run, Tick, partition, span)
         ]
         if parts:

@@ -22,6 +22,7 @@ from processors.startup import pipeline_config
 from producers.core import BadFrame, Counted
 from producers.replay.feed import Moment, Recording
 from producers.replay.feed import replay as feed
+from schemas.columns.rows import Rows
 from schemas.errors import ConfigurationError
 from schemas.instruments import Instruments
 from schemas.reasons import RejectReason
@@ -141,7 +142,8 @@ class OfflineReplay:
         self._pipeline.run(self._inputs)
         self._inputs.clear()
         for output in self._pipeline.take():
-            self._write_record(output.record)
+            for record in output.records() if isinstance(output, Rows) else (output.record,):
+                self._write_record(record)
 
     def _write_record(self, record: Record) -> None:
         name = _FILES.get(type(record))

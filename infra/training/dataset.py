@@ -13,6 +13,7 @@ import numpy as np
 from infra.simulator.offline import DEFAULT_START_US, frames
 from infra.training.ridge import Dataset
 from processors.kernel.features import FeatureBuilder, FeatureConfig
+from processors.kernel.names import Names
 from processors.kernel.normalise import NormaliseConfig, Normaliser
 from processors.kernel.samples import trusted_mid2
 from processors.kernel.steps import GridStep, Input
@@ -34,7 +35,7 @@ def simulate(seed: int, seconds: int, horizon_us: int) -> Dataset:
     """
     rows: list[tuple[int, Market, tuple[float, ...]]] = []
     mids: dict[tuple[Market, int], int] = {}
-    normaliser = Normaliser(NormaliseConfig(), _TOPIC, 0)
+    normaliser = Normaliser(NormaliseConfig(), _TOPIC, 0, Names())
     features = FeatureBuilder(FeatureConfig(), _TOPIC, 0)
     for batch in _batches(_ticks(seed, seconds)):
         steps = normaliser.run(batch, _ignore)

@@ -12,5 +12,5 @@ __all__ = ["normalise"]
 async def normalise(batches: AsyncIterator[Batch]) -> AsyncIterator[Batch]:
     """Judge ticks: duplicates, order, spikes, age; keep books; publish trades, quotes and books."""
     async for batch in batches:
-        batch.steps = batch.task.pipeline.normalise(batch.inputs)
+        batch.steps = batch.task.pipeline.normalise(batch.ticks)
         yield batch

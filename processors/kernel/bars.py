@@ -1,21 +1,35 @@
-"""The bars stage: M1, M5, M15, H1, H4 and D1 by the contract of `docs/bars.md`."""
+"""The bars stage: M1, M5, M15, H1, H4 and D1 by the contract of `docs/bars.md`.
+
+The rules are compiled (`barkernel`); here are their configuration, the memory that they work on, and its snapshot.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import base64
 from dataclasses import dataclass
 from enum import StrEnum, unique
+from typing import Any, cast
 
-from processors.kernel.barbook import MINUTE_US, BarBook, Interval
-from processors.kernel.ohlc import Ohlc
-from processors.kernel.steps import Emit, GridStep, State, Step, TradeStep, WatermarkStep
-from schemas.enums import BarState, Flag
-from schemas.numbers import INT64_MAX, divide_half_even
-from schemas.records import Bar, Market
+import numpy as np
+from numpy.typing import NDArray
+
+from processors.kernel.barkernel import emit_open, run_steps
+from processors.kernel.barslots import BOOK, BOUND, CONFIG, FRAMES, NONE, SLOT, SOURCE, STATE
+from processors.kernel.barworld import MOST_EMPTY
+from processors.kernel.names import Names
+from processors.kernel.steps import State
+from schemas.columns.layout import layout_of
+from schemas.columns.rows import Rows, row_dtype
+from schemas.records import Bar
 
 __all__ = ["BarBuilder", "BarConfig", "EmptyPolicy"]
 
-_PARTIAL_US = 1_000_000
+_RESERVED = 2
+_MORE = MOST_EMPTY + FRAMES + 1
+"""Slots that one step may take of a market, at most."""
+_BOUNDS = 2
+_KEPT = ("clock_us", "offset", "has_grid", "grid_us", "too_late", "unfit")
+_LINKS = ("head", "tail", "cursor", "first_bound", "last_bound")
 
 
 @unique
@@ -46,218 +60,216 @@ class BarConfig:
     emit_empty: EmptyPolicy = EmptyPolicy.NONE
 
 
-@dataclass(slots=True)
-class _Source:
-    """What is known of a source: its promise, when it was heard, and since when (event time) it observes."""
-
-    watermark: int | None = None
-    heard_us: int = 0
-    observed_us: int | None = None
-
-
 class BarBuilder:
-    """The bars stage of one partition.
+    """The bars stage of one partition: the memory that compiled code works on, and its growth.
 
-    Attributes:
-        too_late: Trades whose bar could not be corrected any more.
-        unfit: Bars not emitted because their volume is more than the contract holds.
+    Args:
+        names: The partition's numbers, which the steps are told in too.
     """
 
-    def __init__(self, config: BarConfig, topic: str, partition: int) -> None:
-        self._config = config
-        self._topic = topic
-        self._partition = partition
-        self.too_late = 0
-        self.unfit = 0
-        self._books: dict[Market, BarBook] = {}
-        self._sources: dict[str, _Source] = {}
-        self._clock_us = 0
-        self._offset = 0
-        self._grid_us: int | None = None
-
-    def run(self, steps: Sequence[Step], emit: Emit) -> None:
-        """Read steps in order; emits partial, final and corrected bars."""
-        for step in steps:
-            self._offset = max(self._offset, step.offset)
-            if isinstance(step, TradeStep):
-                self._clock_us = max(self._clock_us, step.tick.ts_recv)
-                if self._grid_us is None:
-                    self._grid_us = self._clock_us
-                self._trade(step, emit)
-            elif isinstance(step, GridStep):
-                self._clock_us = max(self._clock_us, step.ts_grid)
-                self._grid(step, emit)
-            else:
-                self._clock_us = max(self._clock_us, step.ts_recv)
-                if isinstance(step, WatermarkStep):
-                    self._watermark(step, emit)
-                elif step.market in self._books:
-                    self._books[step.market].gap(step.ts_recv)
-
-    def _trade(self, step: TradeStep, emit: Emit) -> None:
-        tick = step.tick
-        at_us, flags = self._event_time(step)
-        source = self._source(tick.source)
-        source.heard_us = self._clock_us
-        if source.observed_us is None:
-            source.observed_us = at_us
-        book = self._books.get(tick.market)
-        if book is None:
-            book = self._books[tick.market] = self._new_book(tick.market, tick.source, source)
-        elif book.source != tick.source:
-            book.source = tick.source
-            if source.watermark is not None:
-                self._finalise(book, source.watermark, emit, step.tick.ts_recv)
-        book.close(self._clock_us, self._config.correction_us)
-        if book.is_too_late(at_us):
-            self.too_late += 1
-            return
-        for timeframe, start in book.add(at_us, step.offset, tick, flags):
-            slot = book.slots[timeframe][start]
-            if not slot.revision:
-                slot.is_complete = source.observed_us <= start
-            self._emit(book, (timeframe, start), emit, tick.ts_recv)
-
-    def _event_time(self, step: TradeStep) -> tuple[int, int]:
-        ts_event, ts_recv = step.tick.ts_event, step.tick.ts_recv
-        if ts_event is None or ts_event - ts_recv > self._config.max_ahead_us:
-            return ts_recv, step.flags | Flag.NO_EVENT_TIME
-        return ts_event, step.flags
-
-    def _new_book(self, market: Market, name: str, source: _Source) -> BarBook:
-        book = BarBook(market, name)
-        if source.watermark is not None:
-            book.final_us = _minute(source.watermark)
-            book.closed_us = _minute(source.watermark - self._config.correction_us)
-            book.boundaries = [(self._clock_us, book.final_us)]
-        return book
-
-    def _watermark(self, step: WatermarkStep, emit: Emit) -> None:
-        source = self._source(step.source)
-        source.heard_us = self._clock_us
-        if step.watermark is not None:
-            source.watermark = max(step.watermark, source.watermark or step.watermark)
-            if source.observed_us is None:
-                source.observed_us = step.watermark + self._config.lateness_us
-        # A venue without event times: its trades are placed by receipt, and no later one is received earlier.
-        boundary = step.ts_recv if source.watermark is None else source.watermark
-        for book in self._books.values():
-            if book.source == step.source:
-                self._finalise(book, boundary, emit, step.ts_recv)
-
-    def _grid(self, step: GridStep, emit: Emit) -> None:
-        second = step.ts_grid - step.ts_grid % _PARTIAL_US
-        before, self._grid_us = self._grid_us, step.ts_grid
-        if before is None or second <= before:
-            return
-        for book in self._books.values():
-            if self._clock_us - self._sources[book.source].heard_us > self._config.silence_us:
-                self._finalise(book, self._clock_us, emit, step.ts_trigger, is_silent=True)
-            book.close(self._clock_us, self._config.correction_us)
-            for interval in book.partials():
-                self._emit(book, interval, emit, step.ts_trigger)
-
-    def _finalise(self, book: BarBook, until_us: int, emit: Emit, ts_trigger: int, *, is_silent: bool = False) -> None:
-        flags = int(Flag.GAPPED) if is_silent else 0
-        is_carrying = self._config.emit_empty is EmptyPolicy.CARRY_CLOSE
-        for interval in book.finalise(_minute(until_us), self._clock_us, flags, is_carrying=is_carrying):
-            timeframe, start = interval
-            observed_us = self._sources[book.source].observed_us
-            slot = book.slots[timeframe][start]
-            slot.is_complete = not is_silent and observed_us is not None and observed_us <= start
-            self._emit(book, interval, emit, ts_trigger)
-
-    def _source(self, name: str) -> _Source:
-        source = self._sources.get(name)
-        if source is None:
-            source = self._sources[name] = _Source()
-        return source
-
-    def _emit(self, book: BarBook, interval: Interval, emit: Emit, ts_trigger: int) -> None:
-        bar = self._bar(book, interval, self._clock_us)
-        if bar is None:
-            self.unfit += 1
-            return
-        book.slots[interval[0]][interval[1]].revision += 1
-        emit(bar, ts_trigger)
-
-    def _bar(self, book: BarBook, interval: Interval, ts_emit: int) -> Bar | None:
-        slot, ohlc, flags = book.content(interval)
-        timeframe, start = interval
-        if ohlc is None:
-            price = slot.carry or 0
-            at = (start, self._offset)
-            ohlc = Ohlc(at, at, price, price, price, price, first_offset=self._offset)
-        elif ohlc.volume > INT64_MAX:
-            return None
-        return Bar(
-            venue=book.market[0],
-            symbol=book.market[1],
-            timeframe=timeframe,
-            ts_open=start,
-            ts_close=start + timeframe.micros,
-            ts_emit=ts_emit,
-            open=ohlc.open,
-            high=ohlc.high,
-            low=ohlc.low,
-            close=ohlc.close,
-            volume=ohlc.volume,
-            buy_volume=ohlc.buy_volume,
-            sell_volume=ohlc.sell_volume,
-            quote_volume=ohlc.quote_volume,
-            vwap=divide_half_even(ohlc.quote_volume, ohlc.volume) if ohlc.volume else ohlc.close,
-            trade_count=ohlc.count,
-            first_sequence=ohlc.first_sequence,
-            last_sequence=ohlc.last_sequence,
-            state=slot.state,
-            revision=slot.revision,
-            is_complete=slot.is_complete,
-            flags=flags,
-            cause_topic=self._topic,
-            cause_partition=self._partition,
-            cause_first_offset=ohlc.first_offset,
-            cause_offset=self._offset,
+    def __init__(self, config: BarConfig, topic: str, partition: int, names: Names) -> None:
+        null_bits = layout_of(Bar).null_bits
+        self._names = names
+        self._config = np.zeros(1, CONFIG)
+        self._config[0] = (
+            config.silence_us,
+            config.correction_us,
+            config.lateness_us,
+            config.max_ahead_us,
+            config.emit_empty is EmptyPolicy.CARRY_CLOSE,
+            names.text(topic),
+            partition,
+            null_bits["first_sequence"],
+            null_bits["last_sequence"],
         )
+        self._clear()
+
+    def _clear(self) -> None:
+        self._state = np.zeros(1, STATE)
+        for name in ("free_slot", "free_bound", "resume"):
+            self._state[name] = NONE
+        self._sources = np.zeros(0, SOURCE)
+        self._books = np.zeros(0, BOOK)
+        self._slots = np.zeros(_RESERVED, SLOT)
+        self._bounds = np.zeros(0, BOUND)
+        self._book_of = np.zeros(0, np.int64)
+        self._out = np.zeros(4 * _MORE, row_dtype(Bar))
+        self._grow_slots()
+        self._grow_bounds()
+
+    @property
+    def too_late(self) -> int:
+        """Trades whose bar could not be corrected any more."""
+        return int(self._state["too_late"][0])
+
+    @property
+    def unfit(self) -> int:
+        """Bars not emitted because their volume is more than the contract holds."""
+        return int(self._state["unfit"][0])
+
+    def run(self, steps: NDArray[np.void]) -> Rows:
+        """Take rows of `STEP` in order; gives partial, final and corrected bars."""
+        self._fit_names()
+        done = 0
+        made: list[NDArray[np.void]] = []
+        while (done := run_steps(self._world(), steps, done)) < len(steps):
+            made.append(self._take())
+            self._make_room(int(self._book_of[steps[done]["market"]]))
+        made.append(self._take())
+        return self._rows(made)
 
     def open_bars(self, ts_emit: int) -> list[Bar]:
         """Give every open bar as it stands, PARTIAL and incomplete, for the end of a log."""
-        found: Iterable[Bar | None] = (
-            self._bar(book, interval, ts_emit)
-            for _, book in sorted(self._books.items())
-            for interval in book.open_intervals()
+        self._fit_names()
+        made: list[NDArray[np.void]] = []
+        for market in sorted(self._names.markets):
+            book = int(self._book_of[self._names.market(market)])
+            if book != NONE:
+                while emit_open(self._world(), book, ts_emit) == NONE:
+                    self._make_room(book)
+                made.append(self._take())
+        return cast(list[Bar], list(self._rows(made).records()))
+
+    def _rows(self, made: list[NDArray[np.void]]) -> Rows:
+        values = made[0] if len(made) == 1 else np.concatenate([np.zeros(0, row_dtype(Bar)), *made])
+        return Rows(Bar, values, self._names.texts)
+
+    def _take(self) -> NDArray[np.void]:
+        count = int(self._state["emitted"][0])
+        self._state["emitted"] = 0
+        return self._out[:count].copy()
+
+    def _world(self) -> tuple[NDArray[Any], ...]:
+        return (
+            self._config,
+            self._state,
+            self._sources,
+            self._books,
+            self._slots,
+            self._bounds,
+            self._out,
+            self._book_of,
+            self._names.market_texts,
         )
-        return [bar for bar in found if bar is not None and bar.state is BarState.PARTIAL]
+
+    # Room
+
+    def _fit_names(self) -> None:
+        if len(self._sources) < len(self._names.texts):
+            self._sources = _longer(self._sources, 2 * len(self._names.texts))
+        before, markets = len(self._books), len(self._names.markets)
+        if before < markets:
+            self._books = _longer(self._books, 2 * markets)
+            self._book_of = _longer(self._book_of, 2 * markets)
+            self._book_of[before:] = NONE
+            for name in _LINKS:
+                self._books[name][before:] = NONE
+
+    def _make_room(self, book: int) -> None:
+        """Double what the step that stopped may have found too small."""
+        state = self._state[0]
+        if state["free_slots"] < _MORE:
+            self._grow_slots()
+        if state["free_bounds"] < _BOUNDS:
+            self._grow_bounds()
+        live = int(self._books[max(book, int(state["resume"]))]["slots"])
+        if len(self._out) < 2 * (live + _MORE):
+            self._out = np.zeros(4 * (live + _MORE), row_dtype(Bar))
+
+    def _grow_slots(self) -> None:
+        before = len(self._slots)
+        self._slots = _longer(self._slots, max(2 * before, before + _MORE))
+        self._slots["next"][before:] = _chain(before, len(self._slots), int(self._state["free_slot"][0]))
+        self._state["free_slot"] = before
+        self._state["free_slots"] += len(self._slots) - before
+
+    def _grow_bounds(self) -> None:
+        before = len(self._bounds)
+        self._bounds = _longer(self._bounds, 2 * before + 64)
+        self._bounds["next"][before:] = _chain(before, len(self._bounds), int(self._state["free_bound"][0]))
+        self._state["free_bound"] = before
+        self._state["free_bounds"] += len(self._bounds) - before
+
+    # Snapshots: the same whatever the pools look like, so that they too are functions of the log
 
     def state(self) -> State:
         """Give all that a restart needs, as JSON-able values."""
+        count = int(self._state["books"][0])
+        books = self._books[:count].copy()
+        following, after = self._slots["next"].tolist(), self._bounds["next"].tolist()
+        lists = [_listed(at, following) for at in books["head"].ravel().tolist()]
+        bounds = [_listed(at, after) for at in books["first_bound"].tolist()]
+        for name in _LINKS:
+            books[name] = NONE
+        slots = self._slots[[at for one in lists for at in one]]
+        slots["next"] = slots["previous"] = NONE
+        kept = self._bounds[[at for one in bounds for at in one]]
+        kept["next"] = NONE
         return {
-            "books": [book.state() for book in self._books.values()],
-            "sources": [
-                [name, source.watermark, source.heard_us, source.observed_us] for name, source in self._sources.items()
-            ],
-            "clock_us": self._clock_us,
-            "offset": self._offset,
-            "grid_us": self._grid_us,
-            "too_late": self.too_late,
-            "unfit": self.unfit,
+            **{name: int(self._state[name][0]) for name in _KEPT},
+            "sources": _packed(_longer(self._sources, len(self._names.texts))),
+            "books": _packed(books),
+            "slots": _packed(slots),
+            "slot_counts": [len(one) for one in lists],
+            "bounds": _packed(kept),
         }
 
     def restore(self, state: State) -> None:
-        """Take back what `state` gave."""
-        self._books = {}
-        for saved in state["books"]:
-            book = BarBook.restored(saved)
-            self._books[book.market] = book
-        self._sources = {
-            name: _Source(watermark, heard_us, observed_us)
-            for name, watermark, heard_us, observed_us in state["sources"]
-        }
-        self._clock_us = state["clock_us"]
-        self._offset = state["offset"]
-        self._grid_us = state["grid_us"]
-        self.too_late = state["too_late"]
-        self.unfit = state["unfit"]
+        """Take back what `state` gave; the names are restored before."""
+        self._clear()
+        for name in _KEPT:
+            self._state[name] = state[name]
+        self._fit_names()
+        sources, books = _unpacked(state["sources"], SOURCE), _unpacked(state["books"], BOOK)
+        slots, bounds = _unpacked(state["slots"], SLOT), _unpacked(state["bounds"], BOUND)
+        self._sources[: len(sources)] = sources
+        self._books[: len(books)] = books
+        self._book_of[books["market"]] = range(len(books))
+        self._state["books"] = len(books)
+        self._slots = np.concatenate((np.zeros(_RESERVED, SLOT), slots))
+        self._bounds = bounds
+        self._state["free_slots"] = self._state["free_bounds"] = 0
+        self._state["free_slot"] = self._state["free_bound"] = NONE
+        at = _RESERVED
+        for number, length in enumerate(state["slot_counts"]):
+            if length:
+                book, frame = divmod(number, FRAMES)
+                self._slots["next"][at : at + length] = _chain(at, at + length, NONE)
+                self._slots["previous"][at + 1 : at + length] = range(at, at + length - 1)
+                self._books["head"][book, frame] = at
+                self._books["tail"][book, frame] = self._books["cursor"][book, frame] = at + length - 1
+                at += length
+        at = 0
+        for book, length in enumerate(books["bounds"].tolist()):
+            if length:
+                self._bounds["next"][at : at + length] = _chain(at, at + length, NONE)
+                self._books["first_bound"][book], self._books["last_bound"][book] = at, at + length - 1
+                at += length
+        self._grow_slots()
+        self._grow_bounds()
 
 
-def _minute(ts_us: int) -> int:
-    return ts_us - ts_us % MINUTE_US
+def _longer(rows: NDArray[Any], length: int) -> NDArray[Any]:
+    longer = np.zeros(length, rows.dtype)
+    longer[: len(rows)] = rows[:length]
+    return longer
+
+
+def _chain(begin: int, end: int, last: int) -> list[int]:
+    return [*range(begin + 1, end), last]
+
+
+def _listed(at: int, following: list[int]) -> list[int]:
+    found = []
+    while at != NONE:
+        found.append(at)
+        at = following[at]
+    return found
+
+
+def _packed(rows: NDArray[Any]) -> str:
+    return base64.b64encode(rows.tobytes()).decode()
+
+
+def _unpacked(text: str, dtype: np.dtype[Any]) -> NDArray[Any]:
+    return np.frombuffer(base64.b64decode(text), dtype).copy()

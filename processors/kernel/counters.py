@@ -43,7 +43,7 @@ class TickCounters:
         return {
             "received": self.received,
             "accepted": self.accepted,
-            "rejected": {str(reason): count for reason, count in self.rejected.items()},
+            "rejected": {str(reason): count for reason, count in sorted(self.rejected.items())},
         }
 
     def restore(self, state: State) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from processors.kernel.dedup import TradeWindow, trade_key
+from processors.kernel.dedup import trade_key
 from processors.kernel.held import Held
-from processors.kernel.spike import Prices, SpikeGuard, SpikeLimits
+from processors.kernel.memory import Memory
+from processors.kernel.spike import Prices, SpikeGuard, SpikeLimits, TradeGuard
 from schemas.enums import Flag, Side, TickKind
 from schemas.reasons import RejectReason
 from schemas.records import Tick
@@ -40,17 +41,18 @@ class MarketJudge:
     Args:
         max_age_us: Age when received from which they are too old.
         skew_us: An event time further after its receipt than this is flagged.
-        window: Trade keys remembered.
+        memory, market: Where what compiled code needs too is kept.
     """
 
-    def __init__(self, limits: SpikeLimits, max_age_us: int, skew_us: int, window: int) -> None:
-        self.trades = SpikeGuard(limits)
+    def __init__(self, limits: SpikeLimits, max_age_us: int, skew_us: int, memory: Memory, market: int) -> None:
+        memory.prints.fit(market + 1)
+        memory.prints.rows["is_judged"][market] = True
+        self.market = market
+        self.trades = TradeGuard(limits, memory.prints, market)
         self.tops = SpikeGuard(limits)
         self._max_age_us = max_age_us
         self._skew_us = skew_us
-        self._size = window
-        self._window = TradeWindow(window)
-        self._last_event_us: int | None = None
+        self._memory = memory
         # By side: source, session, sequence and event time of the last top.
         self._last_tops: dict[Side, tuple[str, int, int | None, int | None]] = {}
 
@@ -58,7 +60,7 @@ class MarketJudge:
         """Say why a trade is rejected, None if it is not; its key is known from now on."""
         if self._is_too_old(tick):
             return RejectReason.TOO_OLD
-        return None if self._window.add(trade_key(tick)) else RejectReason.DUPLICATE
+        return None if self._memory.seen.add(self.market, trade_key(tick)) else RejectReason.DUPLICATE
 
     def trade_marks(self, tick: Tick) -> int:
         """Give the flags that an accepted trade earns by its times, and note them."""
@@ -66,10 +68,10 @@ class MarketJudge:
         if ts_event is None:
             return Flag.NO_EVENT_TIME
         marks = int(Flag.CLOCK_SKEW) if ts_event > tick.ts_recv + self._skew_us else 0
-        last = self._last_event_us
-        if last is not None and ts_event < last:
+        row = self._memory.prints.rows[self.market]
+        if row["has_event"] and ts_event < row["last_event_us"]:
             return marks | Flag.OUT_OF_ORDER
-        self._last_event_us = ts_event
+        row["has_event"], row["last_event_us"] = True, ts_event
         return marks
 
     def top_fault(self, held: Sequence[Held]) -> RejectReason | None:
@@ -117,20 +119,23 @@ class MarketJudge:
 
     def state(self) -> list[Any]:
         """Give what is remembered."""
+        row = self._memory.prints.rows[self.market]
         return [
             self.trades.state(),
             self.tops.state(),
-            self._window.keys(),
-            self._last_event_us,
+            self._memory.seen.keys(self.market),
+            int(row["last_event_us"]) if row["has_event"] else None,
             [[str(side), *last] for side, last in self._last_tops.items()],
         ]
 
     def restore(self, state: list[Any]) -> None:
         """Take back what `state` gave."""
-        trades, tops, keys, self._last_event_us, last_tops = state
+        trades, tops, keys, last_event_us, last_tops = state
+        row = self._memory.prints.rows[self.market]
+        row["has_event"], row["last_event_us"] = last_event_us is not None, last_event_us or 0
         self.trades.restore(trades)
         self.tops.restore(tops)
-        self._window = TradeWindow(self._size, keys)
+        self._memory.seen.restore(self.market, keys)
         self._last_tops = {
             Side(side): (source, session, sequence, ts_event) for side, source, session, sequence, ts_event in last_tops
         }

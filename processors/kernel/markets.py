@@ -11,11 +11,14 @@ from processors.kernel.counters import TickCounters
 from processors.kernel.dedup import trade_key
 from processors.kernel.held import Held
 from processors.kernel.judge import MarketJudge
+from processors.kernel.memory import Memory
 from processors.kernel.spike import Print, SpikeLimits
+from processors.kernel.steprows import StepRows
 from processors.kernel.steps import BookView, Emit, GapStep, State, Step, TradeStep, WatermarkStep
+from processors.kernel.tradetable import TradeTable
 from schemas.enums import Flag, Side, TickKind
 from schemas.reasons import RejectReason
-from schemas.records import Book, BookLevel, Market, Quote, Tick, Trade
+from schemas.records import Book, BookLevel, Market, Quote, Tick
 
 __all__ = ["Cursor", "Limits", "Markets"]
 
@@ -30,7 +33,6 @@ class Limits:
     book: BookLimits
     max_age_us: int
     skew_us: int
-    dedup_window: int
 
 
 @dataclass(slots=True)
@@ -40,12 +42,14 @@ class Cursor:
     Attributes:
         offset, ts_recv: Of the record being applied: the cause and the trigger of all that is emitted.
         now_us: The partition's clock.
+        trades: Takes the accepted ones.
     """
 
     topic: str
     partition: int
     emit: Emit
-    steps: list[Step] = field(default_factory=list)
+    trades: TradeTable
+    steps: list[Step | StepRows] = field(default_factory=list)
     offset: int = 0
     ts_recv: int = 0
     now_us: int = 0
@@ -54,23 +58,37 @@ class Cursor:
 class Markets:
     """Every market of a partition."""
 
-    def __init__(self, limits: Limits, counters: TickCounters, cursor: Cursor) -> None:
+    def __init__(self, limits: Limits, counters: TickCounters, cursor: Cursor, memory: Memory) -> None:
+        self._memory = memory
         self._limits = limits
         self._counters = counters
         self._cursor = cursor
         self._books: dict[Market, MarketBook] = {}
         self._judges: dict[Market, MarketJudge] = {}
-        # By source: its newest session, with the clock when it was heard, or with ts_recv of its last heartbeat.
-        self._heard: dict[str, tuple[int, int]] = {}
+        # By source: its session, with ts_recv of its last heartbeat.
         self._beats: dict[str, tuple[int, int]] = {}
 
     # What is lost
 
     def hear(self, source: str, session: int) -> None:
         """Note that a source spoke."""
-        heard = self._heard.get(source)
-        if heard is None or heard[0] <= session:
-            self._heard[source] = (session, self._cursor.now_us)
+        number = self._memory.names.text(source)
+        self._memory.heard.fit(number + 1)
+        rows = self._memory.heard.rows
+        is_heard, known, clock_us = rows[number].item()
+        heard = (session, self._cursor.now_us)
+        if not is_heard or (known <= session and heard != (known, clock_us)):
+            rows[number] = (1, *heard)
+
+    def _heard(self) -> dict[str, tuple[int, int]]:
+        """Give of each source its newest session and the clock when it was heard."""
+        names = self._memory.names.texts
+        rows = self._memory.heard.rows.tolist()
+        return {
+            name: (session, clock_us)
+            for name, (is_heard, session, clock_us) in zip(names, rows, strict=False)
+            if is_heard
+        }
 
     def gap(self, market: Market) -> None:
         """Tell the later stages that a market's data has a hole here."""
@@ -212,38 +230,23 @@ class Markets:
         trade_id = trade_key(tick)
         cursor = self._cursor
         cursor.steps.append(TradeStep(tick, offset, flags, trade_id))
-        trade = Trade(
-            venue=tick.venue,
-            source=tick.source,
-            symbol=tick.symbol,
-            trade_id=trade_id,
-            side=tick.side,
-            price=tick.price,
-            size=tick.size,
-            base_amount=tick.base_amount,
-            quote_amount=tick.quote_amount,
-            ts_event=tick.ts_event,
-            ts_recv=tick.ts_recv,
-            sequence=tick.sequence,
-            tx_hash=tick.tx_hash,
-            block_height=tick.block_height,
-            tx_index=tick.tx_index,
-            event_index=tick.event_index,
-            flags=flags,
-            cause_topic=cursor.topic,
-            cause_partition=cursor.partition,
-            cause_first_offset=offset,
-            cause_offset=cursor.offset,
-        )
-        cursor.emit(trade, cursor.ts_recv)
+        cursor.trades.put(tick, trade_id, flags, offset, cursor.offset, cursor.ts_recv)
 
     # What is shown
 
+    @property
+    def has_books(self) -> bool:
+        """Tell whether grid points matter: there is a book, or a quote."""
+        return bool(self._books)
+
     def evaluate(self, point: int, *, is_published: bool) -> None:
         """Judge silence at a grid point, and publish the books that changed since they last were."""
+        if not self._books:
+            return
         cursor = self._cursor
+        heard = self._heard()
         for book in self._books.values():
-            if book.hear(point, cursor.offset, self._heard):
+            if book.hear(point, cursor.offset, heard):
                 self._publish_quote(book)
             first = book.changed_offset
             if is_published and first is not None and book.depth is not None:
@@ -331,7 +334,8 @@ class Markets:
         judge = self._judges.get(market)
         if judge is None:
             limits = self._limits
-            judge = MarketJudge(limits.spike, limits.max_age_us, limits.skew_us, limits.dedup_window)
+            number = self._memory.names.market(market)
+            judge = MarketJudge(limits.spike, limits.max_age_us, limits.skew_us, self._memory, number)
             self._judges[market] = judge
         return judge
 
@@ -340,7 +344,7 @@ class Markets:
         return {
             "books": [[*market, book.state()] for market, book in self._books.items()],
             "judges": [[*market, judge.state()] for market, judge in self._judges.items()],
-            "heard": {source: list(heard) for source, heard in self._heard.items()},
+            "heard": {source: list(heard) for source, heard in self._heard().items()},
             "beats": {source: list(beat) for source, beat in self._beats.items()},
         }
 
@@ -352,7 +356,10 @@ class Markets:
         self._judges = {}
         for venue, symbol, judge in state["judges"]:
             self._judge_of((venue, symbol)).restore(judge)
-        self._heard = _pairs(state["heard"])
+        for source, (session, clock_us) in state["heard"].items():
+            number = self._memory.names.text(source)
+            self._memory.heard.fit(number + 1)
+            self._memory.heard.rows[number] = True, session, clock_us
         self._beats = _pairs(state["beats"])
 
 

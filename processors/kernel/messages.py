@@ -7,6 +7,7 @@ from enum import Enum, auto, unique
 from typing import Any
 
 from processors.kernel.held import Held, dump, load
+from processors.kernel.memory import Growing
 from schemas.records import Tick
 
 __all__ = ["Assembly", "Place", "Stream"]
@@ -45,31 +46,52 @@ _WAITING = Assembly()
 
 
 class Stream:
-    """What a source says of one market: where it stands, and the message that has begun and not ended."""
+    """What a source says of one market: where it stands, and the message that has begun and not ended.
 
-    __slots__ = ("_lost", "message", "open", "ordinal", "session")
+    Args:
+        rows, at: Where the session, message and ordinal of its last tick are kept.
+    """
 
-    def __init__(self, session: int) -> None:
-        self.session = session
-        self.message = -1
-        self.ordinal = -1
-        self.open: list[Held] = []
+    __slots__ = ("_at", "_lost", "_open", "_rows")
+
+    def __init__(self, rows: Growing, at: int, session: int) -> None:
+        self._rows = rows
+        self._at = at
+        self._move(session, -1, -1)
+        self._open: list[Held] = []
         self._lost = -1  # a message of this session that is dropped already
+
+    def _move(self, session: int, message: int, ordinal: int) -> None:
+        row = self._rows.rows[self._at]
+        row["session"], row["message"], row["ordinal"] = session, message, ordinal
+
+    @property
+    def open(self) -> list[Held]:
+        """The parts of the message that has begun and not ended."""
+        return self._open
+
+    @open.setter  # noqa: A003  a message is open
+    def open(self, held: list[Held]) -> None:
+        self._open = held
+        self._rows.rows["is_open"][self._at] = bool(held)
+
+    def _where(self) -> tuple[int, int, int]:
+        _, _, session, message, ordinal, _ = self._rows.rows[self._at].item()
+        return session, message, ordinal
 
     def place(self, tick: Tick) -> Place:
         """Tell where a tick stands, and move there if it is after the last one."""
         session, message, ordinal = tick.session, tick.message, tick.ordinal
-        if session == self.session:
-            if message < self.message or (message == self.message and ordinal <= self.ordinal):
+        row = self._rows.rows[self._at]
+        _, _, known, last, last_ordinal, _ = row.item()
+        if session == known:
+            if message < last or (message == last and ordinal <= last_ordinal):
                 return Place.SEEN
-            self.message = message
-            self.ordinal = ordinal
+            row["message"], row["ordinal"] = message, ordinal
             return Place.NEXT
-        if session < self.session:
+        if session < known:
             return Place.OLD_SESSION
-        self.session = session
-        self.message = message
-        self.ordinal = ordinal
+        self._move(session, message, ordinal)
         self._lost = -1
         return Place.NEW_SESSION
 
@@ -99,12 +121,10 @@ class Stream:
 
     def state(self) -> list[Any]:
         """Give what is remembered."""
-        return [self.session, self.message, self.ordinal, self._lost, dump(self.open)]
+        return [*self._where(), self._lost, dump(self.open)]
 
-    @classmethod
-    def restored(cls, state: list[Any]) -> Stream:
-        """Build from what `state` gave."""
-        stream = cls(state[0])
-        stream.message, stream.ordinal, stream._lost = state[1:4]
-        stream.open = load(state[4])
-        return stream
+    def restore(self, state: list[Any]) -> None:
+        """Take back what `state` gave."""
+        self._move(*state[:3])
+        self._lost = state[3]
+        self.open = load(state[4])

@@ -6,20 +6,34 @@ quotes and books, and the steps that the later stages read.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
 
 from processors.kernel.books import BookLimits
 from processors.kernel.clock import GRID_US, PartitionClock, is_watchdog
 from processors.kernel.counters import OnReject, TickCounters
+from processors.kernel.fastlane import FastLane
 from processors.kernel.held import Held
 from processors.kernel.judge import invalid
+from processors.kernel.lane import LANE
 from processors.kernel.markets import Cursor, Limits, Markets
+from processors.kernel.memory import Memory
 from processors.kernel.messages import Place, Stream
+from processors.kernel.names import Names
 from processors.kernel.spike import SpikeLimits
+from processors.kernel.steprows import StepRows
 from processors.kernel.steps import Emit, GridStep, Input, State, Step
+from processors.kernel.tradetable import TradeTable
+from schemas.columns import TickColumns
+from schemas.columns.rows import Rows
 from schemas.enums import Flag, TickKind
+from schemas.numbers import INT64_MAX
 from schemas.reasons import RejectReason
 from schemas.records import Book, Record, Tick
 
@@ -60,25 +74,40 @@ class Normaliser:
 
     Args:
         topic, partition: Where the ticks come from; part of every record's cause.
+        names: The partition's numbers, which trades and rows of steps are told in.
+        is_stepwise: Whether the later stages read each step as an object; else they may come as rows.
         on_reject: Told of every record that is not accepted: (offset, tick, reason).
     """
 
     def __init__(
-        self, config: NormaliseConfig, topic: str, partition: int, *, on_reject: OnReject | None = None
+        self,
+        config: NormaliseConfig,
+        topic: str,
+        partition: int,
+        names: Names,
+        *,
+        is_stepwise: bool = True,
+        on_reject: OnReject | None = None,
     ) -> None:
+        self._config = config
+        self._names = names
+        self._is_stepwise = is_stepwise
+        self._is_told = on_reject is not None
         self._max_message_records = config.max_message_records
         self._counters = TickCounters(on_reject)
         self._clock = PartitionClock(config.max_ahead_us, config.max_message_records)
         self._streams: dict[tuple[str, str, str], Stream] = {}
-        self._cursor = Cursor(topic, partition, _nowhere)
+        self._trades = TradeTable(names, topic, partition)
+        self._cursor = Cursor(topic, partition, _nowhere, self._trades)
+        self._memory = Memory(names, config.dedup_window)
         limits = Limits(
             SpikeLimits(config.spike_threshold, config.spike_confirm_prints, config.spike_confirm_us),
             BookLimits(config.book_depth, config.max_levels, config.stale_us),
             config.max_age_us,
             config.skew_us,
-            config.dedup_window,
         )
-        self._markets = Markets(limits, self._counters, self._cursor)
+        self._limits = limits
+        self._markets = Markets(limits, self._counters, self._cursor, self._memory)
         self._is_trimmed = False
 
     @property
@@ -122,16 +151,85 @@ class Normaliser:
         self._is_trimmed = True
 
     def run(self, inputs: Sequence[Input], emit: Emit) -> list[Step]:
-        """Apply records in the order of the log; emits trades, quotes and books."""
+        """Apply records in the order of the log; emits quotes and books, and keeps trades for `trades`."""
+        self._trades.begin(b"")
+        with self._emitting(emit) as steps:
+            for entry in inputs:
+                self._take(entry.offset, entry.tick)
+        return cast(list[Step], steps)
+
+    def run_columns(self, offsets: NDArray[np.int64], columns: TickColumns, emit: Emit) -> list[Step | StepRows]:
+        """Apply a decoded batch; the same as `run`, with plain trades in compiled code."""
+        self._trades.begin(columns.text)
+        lane = FastLane(self._memory, self._trades, columns, offsets)
+        with self._emitting(emit) as steps:
+            at = 0
+            while at < len(columns):
+                upto = lane.end_of_trades(at)
+                if at < upto and not self._is_trimmed and self._clock.now_us is not None and not self._clock.candidate:
+                    at = self._overtake(lane, at, upto)
+                    if at == upto:
+                        continue
+                self._take(int(offsets[at]), columns.tick(at))
+                at += 1
+        return steps
+
+    def trades(self) -> Rows:
+        """Give the trades of the last batch."""
+        return self._trades.take()
+
+    @contextmanager
+    def _emitting(self, emit: Emit) -> Iterator[list[Step | StepRows]]:
         cursor = self._cursor
         cursor.emit = emit
-        steps: list[Step] = []
+        steps: list[Step | StepRows] = []
         cursor.steps = steps
-        for entry in inputs:
-            self._take(entry.offset, entry.tick)
+        yield steps
         cursor.emit = _nowhere
         cursor.steps = []
-        return steps
+
+    def _overtake(self, lane: FastLane, begin: int, end: int) -> int:
+        """Take plain trades in compiled code; give the first row that is left."""
+        limits = self._lane_limits()
+        at, steps = lane.take(limits, begin, end)
+        if at == begin:
+            return at
+        done = limits[0]
+        cursor = self._cursor
+        self._clock.now_us = cursor.now_us = int(done["clock_us"])
+        cursor.offset, cursor.ts_recv = int(done["offset"]), int(lane.ts_recv(at - 1))
+        counters = self._counters
+        counters.received += at - begin
+        counters.accepted += int(done["accepted"])
+        for reason, name in ((RejectReason.DUPLICATE, "duplicates"), (RejectReason.TOO_OLD, "too_old")):
+            if done[name]:
+                counters.rejected[reason] = counters.rejected.get(reason, 0) + int(done[name])
+        if self._is_stepwise:
+            cursor.steps += lane.steps_of(steps)
+        elif len(steps):
+            cursor.steps.append(steps)
+        return at
+
+    def _lane_limits(self) -> NDArray[np.void]:
+        config, cursor = self._config, self._cursor
+        threshold = config.spike_threshold
+        limits = np.zeros(1, LANE)
+        limits[0] = (
+            config.max_ahead_us,
+            config.max_age_us,
+            config.skew_us,
+            threshold.numerator,
+            threshold.denominator,
+            INT64_MAX // max(threshold.numerator, threshold.denominator),
+            self._names.text(cursor.topic),
+            cursor.partition,
+            not self._is_stepwise and not self._markets.has_books,
+            not self._is_told,
+            self._clock.now_us,
+            cursor.offset,
+            *[0] * 5,
+        )
+        return limits
 
     def _take(self, offset: int, tick: Tick | None) -> None:
         self._counters.received += 1
@@ -174,7 +272,7 @@ class Normaliser:
         key = (tick.source, tick.venue, tick.symbol)
         stream = self._streams.get(key)
         if stream is None:
-            stream = self._streams[key] = Stream(tick.session)
+            stream = self._streams[key] = self._new_stream(key, tick.session)
         place = stream.place(tick)
         if place is Place.SEEN:
             self._counters.reject(offset, tick, RejectReason.DUPLICATE)
@@ -201,6 +299,9 @@ class Normaliser:
             self._drop(assembly.dropped, is_news=assembly.is_news)
         if assembly.complete is not None:
             self._message(assembly.complete)
+
+    def _new_stream(self, key: tuple[str, str, str], session: int) -> Stream:
+        return Stream(self._memory.streams, self._memory.new_stream(*key), session)
 
     def _drop(self, held: Sequence[Held], *, is_news: bool = True) -> None:
         self._counters.reject_all(held, RejectReason.INCOMPLETE_MESSAGE)
@@ -230,12 +331,16 @@ class Normaliser:
         }
 
     def restore(self, state: State) -> None:
-        """Take back what `state` gave."""
+        """Take back what `state` gave; the names are restored before."""
         self._counters.restore(state["counters"])
         self._clock.restore(state["clock"])
-        self._streams = {
-            (source, venue, symbol): Stream.restored(stream) for source, venue, symbol, stream in state["streams"]
-        }
+        self._memory = Memory(self._names, self._config.dedup_window)
+        self._markets = Markets(self._limits, self._counters, self._cursor, self._memory)
+        self._streams = {}
+        for source, venue, symbol, saved in state["streams"]:
+            key = (source, venue, symbol)
+            self._streams[key] = self._new_stream(key, 0)
+            self._streams[key].restore(saved)
         self._markets.restore(state["markets"])
         self._cursor.offset = state["offset"]
         self._is_trimmed = state["is_trimmed"]

@@ -10,23 +10,31 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum, unique
+from typing import cast
+
+import numpy as np
 
 from processors.kernel.bars import BarBuilder, BarConfig
 from processors.kernel.features import FeatureBuilder, FeatureConfig
 from processors.kernel.inventory import Inventory
 from processors.kernel.model import Inference, Model
+from processors.kernel.names import Names
 from processors.kernel.normalise import NormaliseConfig, Normaliser
 from processors.kernel.quoting import Quoter, QuotingConfig
-from processors.kernel.steps import Input, State, Step
-from schemas.enums import BarState
+from processors.kernel.steprows import StepRows, step_rows
+from processors.kernel.steps import Input, State, Step, Ticks
+from schemas.columns.rows import Rows
+from schemas.enums import BarState, Timeframe
 from schemas.instruments import Instruments
 from schemas.reasons import RejectReason
-from schemas.records import Bar, FeatureVector, Prediction, QuoteDecision, Record, Tick, Trade
+from schemas.records import FeatureVector, Prediction, QuoteDecision, Record, Tick
 
 __all__ = ["KERNEL_VERSION", "Output", "PartitionPipeline", "PipelineConfig", "Stage"]
 
 KERNEL_VERSION = 2
 """Rises when the state or the meaning of the stages changes: a snapshot of another version is not restored."""
+
+_FRAMES, _STATES = tuple(Timeframe), tuple(BarState)
 
 
 @unique
@@ -83,36 +91,53 @@ class PartitionPipeline:
         self.config = config
         self.partition = partition
         self.inventory = Inventory(config.quoting.mode, config.quoting.account)
-        self.normaliser = Normaliser(config.normalise, topic, partition, on_reject=on_reject)
-        self.bar_builder = BarBuilder(config.bars, topic, partition)
+        self.names = Names()
+        self.normaliser = Normaliser(
+            config.normalise,
+            topic,
+            partition,
+            self.names,
+            is_stepwise=bool(config.stages - {Stage.NORMALISE, Stage.BARS}),
+            on_reject=on_reject,
+        )
+        self.bar_builder = BarBuilder(config.bars, topic, partition, self.names)
         self.feature_builder = FeatureBuilder(config.features, topic, partition)
         self.inference = Inference(model, topic, partition)
         self.quoter = Quoter(config.quoting, instruments, topic, partition, epoch)
         self.emitted: Counter[str] = Counter()
         self.trimmed = 0
-        self._outputs: list[Output] = []
+        self._outputs: list[Output | Rows] = []
 
-    def normalise(self, inputs: Sequence[Input]) -> list[Step]:
-        """Judge ticks; gives the steps that the later stages read."""
-        return self.normaliser.run(inputs, self._emit)
+    def normalise(self, inputs: Sequence[Input] | Ticks) -> Sequence[Step | StepRows]:
+        """Judge ticks; gives the steps that the later stages read: rows among them only where none but bars follow."""
+        steps: Sequence[Step | StepRows]
+        if isinstance(inputs, Ticks):
+            steps = self.normaliser.run_columns(inputs.offsets, inputs.columns, self._emit)
+        else:
+            steps = self.normaliser.run(inputs, self._emit)
+        trades = self.normaliser.trades()
+        if len(trades):
+            self._outputs.append(trades)
+            self.emitted["trades"] += len(trades)
+        return steps
 
-    def bars(self, steps: Sequence[Step]) -> None:
+    def bars(self, steps: Sequence[Step | StepRows]) -> None:
         """Build bars from the steps."""
-        self.bar_builder.run(steps, self._emit)
+        self._emit_bars(self.bar_builder.run(step_rows(steps, self.names)))
 
-    def features(self, steps: Sequence[Step]) -> None:
+    def features(self, steps: Sequence[Step | StepRows]) -> None:
         """Compute features at the grid points of the steps."""
-        self.feature_builder.run(steps, self._emit)
+        self.feature_builder.run(_objects(steps), self._emit)
 
-    def infer(self, steps: Sequence[Step]) -> None:
+    def infer(self, steps: Sequence[Step | StepRows]) -> None:
         """Run the model on the features of the steps."""
-        self.inference.run(steps, self._emit)
+        self.inference.run(_objects(steps), self._emit)
 
-    def quote(self, steps: Sequence[Step]) -> None:
+    def quote(self, steps: Sequence[Step | StepRows]) -> None:
         """Decide quotes at the grid points of the steps."""
-        self.quoter.run(steps, self._emit, self.inventory)
+        self.quoter.run(_objects(steps), self._emit, self.inventory)
 
-    def run(self, inputs: Sequence[Input]) -> None:
+    def run(self, inputs: Sequence[Input] | Ticks) -> None:
         """Run every configured stage on a batch."""
         steps = self.normalise(inputs)
         stages = self.config.stages
@@ -130,8 +155,8 @@ class PartitionPipeline:
         self.trimmed += count
         self.normaliser.mark_gap()
 
-    def take(self) -> list[Output]:
-        """Hand over what was emitted since the last call, in order."""
+    def take(self) -> list[Output | Rows]:
+        """Hand over what was emitted since the last call, in order: single records, and rows of one kind in bulk."""
         outputs, self._outputs = self._outputs, []
         return outputs
 
@@ -152,18 +177,20 @@ class PartitionPipeline:
     def state(self) -> State:
         """Give all that a restart needs, as JSON-able values."""
         return {
+            "names": self.names.state(),
             "normalise": self.normaliser.state(),
             "bars": self.bar_builder.state(),
             "features": self.feature_builder.state(),
             "inference": self.inference.state(),
             "quoting": self.quoter.state(),
             "inventory": self.inventory.state(),
-            "emitted": dict(self.emitted),
+            "emitted": dict(sorted(self.emitted.items())),
             "trimmed": self.trimmed,
         }
 
     def restore(self, state: State) -> None:
         """Take over the state of a snapshot."""
+        self.names.restore(state["names"])
         self.normaliser.restore(state["normalise"])
         self.bar_builder.restore(state["bars"])
         self.feature_builder.restore(state["features"])
@@ -178,14 +205,22 @@ class PartitionPipeline:
         for name in _counter_names(record):
             self.emitted[name] += 1
 
+    def _emit_bars(self, bars: Rows) -> None:
+        if not len(bars):
+            return
+        self._outputs.append(bars)
+        numbers = bars.values["timeframe"] * len(_STATES) + bars.values["state"]
+        for number, count in zip(*np.unique(numbers, return_counts=True), strict=True):
+            frame, state = divmod(int(number), len(_STATES))
+            self.emitted[f"bars.{_FRAMES[frame]}.{_STATES[state].lower()}"] += int(count)
+
+
+def _objects(steps: Sequence[Step | StepRows]) -> Sequence[Step]:
+    return cast(Sequence[Step], steps)
+
 
 def _counter_names(record: Record) -> tuple[str, ...]:
     match record:
-        case Trade():
-            return ("trades",)
-        case Bar():
-            state = "partial" if record.state is BarState.PARTIAL else record.state.lower()
-            return (f"bars.{record.timeframe}.{state}",)
         case FeatureVector():
             return ("features",)
         case Prediction():

@@ -12,8 +12,9 @@ from fractions import Fraction
 from typing import Any, TypeAlias
 
 from processors.kernel.held import Held, dump, load
+from processors.kernel.memory import Growing
 
-__all__ = ["Prices", "Print", "SpikeGuard", "SpikeLimits"]
+__all__ = ["Prices", "Print", "SpikeGuard", "SpikeLimits", "TradeGuard"]
 
 Prices: TypeAlias = tuple[int | None, int | None]
 """A trade's price and None; or the best bid and ask of a top, None where it is not said or the side is empty."""
@@ -46,13 +47,29 @@ class Print:
 class SpikeGuard:
     """The guard of one (market, kind)."""
 
-    __slots__ = ("_denominator", "_limits", "_numerator", "held", "reference")
-
     def __init__(self, limits: SpikeLimits) -> None:
-        self.reference: Prices = (None, None)
-        self.held: list[Print] = []
+        self._reference: Prices = (None, None)
+        self._held: list[Print] = []
         self._limits = limits
         self._numerator, self._denominator = limits.threshold.as_integer_ratio()
+
+    @property
+    def reference(self) -> Prices:
+        """The last accepted prices."""
+        return self._reference
+
+    @reference.setter
+    def reference(self, prices: Prices) -> None:
+        self._reference = prices
+
+    @property
+    def held(self) -> list[Print]:
+        """What is not yet confirmed."""
+        return self._held
+
+    @held.setter
+    def held(self, held: list[Print]) -> None:
+        self._held = held
 
     def passes(self, prices: Prices) -> bool:
         """Accept the prices at once where nothing is held and they are near the last ones."""
@@ -106,3 +123,37 @@ class SpikeGuard:
         reference, held = state
         self.reference = (reference[0], reference[1])
         self.held = [Print(ts, (prices[0], prices[1]), load(ticks)) for ts, prices, ticks in held]
+
+
+class TradeGuard(SpikeGuard):
+    """The guard of a market's trades.
+
+    Args:
+        rows, at: Where the last price is kept, and whether prints are held.
+    """
+
+    def __init__(self, limits: SpikeLimits, rows: Growing, at: int) -> None:
+        super().__init__(limits)
+        self._rows = rows
+        self._at = at
+
+    @property
+    def reference(self) -> Prices:
+        """The last accepted price, and None."""
+        row = self._rows.rows[self._at]
+        return (int(row["price"]) if row["has_price"] else None, None)
+
+    @reference.setter
+    def reference(self, prices: Prices) -> None:
+        row = self._rows.rows[self._at]
+        row["has_price"], row["price"] = prices[0] is not None, prices[0] or 0
+
+    @property
+    def held(self) -> list[Print]:
+        """What is not yet confirmed."""
+        return self._held
+
+    @held.setter
+    def held(self, held: list[Print]) -> None:
+        self._held = held
+        self._rows.rows["is_holding"][self._at] = bool(held)

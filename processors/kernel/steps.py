@@ -11,6 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.columns import TickColumns
 from schemas.enums import BookState
 from schemas.records import BookLevel, FeatureVector, Market, Prediction, Record, Tick
 
@@ -22,6 +26,7 @@ __all__ = [
     "Input",
     "State",
     "Step",
+    "Ticks",
     "TradeStep",
     "WatermarkStep",
 ]
@@ -39,6 +44,14 @@ class Input:
 
     offset: int
     tick: Tick | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ticks:
+    """A decoded batch of records of `market.ticks`; a row that is not `ok` is already dead-lettered."""
+
+    offsets: NDArray[np.int64]
+    columns: TickColumns
 
 
 @dataclass(frozen=True, slots=True)

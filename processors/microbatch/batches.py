@@ -1,24 +1,33 @@
 """One event is one fetched batch: how aiokafka's fetched records become `FetchedBatch`es.
 
 aiokafka hands a fetch response to a `PartitionRecords`, which builds one object a record. For the registered topics the
-subclass here keeps its checks (CRC, aborted transactions, control batches) and yields one object for up to
-`max_records` records. That class is private API of aiokafka: `self_test` exercises it on a batch built in memory before
-the worker joins its group, and where it fails every record becomes a batch of one (slower, same meaning).
+subclass here keeps its checks (CRC, aborted transactions, control batches), has compiled code find the records in the
+bytes as they came, and yields one object for up to `max_records` of them. These classes are
+private API of aiokafka: `self_test` exercises them on a batch built in memory before the worker joins its group, and
+where it fails every record becomes a batch of one (slower, same meaning).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
+import numpy as np
 from aiokafka.consumer import fetcher as aiokafka_fetcher
 from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
+from numpy.typing import NDArray
+
+from processors.microbatch.splitting import split
+from schemas.columns.spans import Spans
 
 __all__ = ["BatchingPartitionRecords", "FetchedBatch", "install", "self_test"]
+
+_BEFORE_LENGTH = 12
+_Part: TypeAlias = tuple[NDArray[np.int64], Spans]
 
 
 @dataclass(slots=True)
@@ -30,16 +39,15 @@ class FetchedBatch:
             (compaction, transaction markers), and equals the `next` of the batch before: so a chain without a missing
             record can be told from one with. A fetch of nothing but a hole gives a batch without records.
         next: Position after these records.
-        offsets, values, record_headers: One entry a record; Faust sees an event without headers.
+        offsets, values: One entry a record, headers with the values; Faust sees an event without any.
     """
 
     topic: str
     partition: int
     start: int
     next: int
-    offsets: list[int]
-    values: list[bytes | None]
-    record_headers: list[Sequence[tuple[str, bytes]]]
+    offsets: NDArray[np.int64]
+    values: Spans
     headers: tuple[()] = ()
     timestamp: int = 0
     timestamp_type: int = 0
@@ -67,12 +75,26 @@ class FetchedBatch:
             partition=record.partition,
             start=record.offset,
             next=record.offset + 1,
-            offsets=[record.offset],
-            values=[record.value],
-            record_headers=[record.headers],
+            offsets=np.array([record.offset], np.int64),
+            values=Spans.of([record.value], [record.headers]),
             timestamp=record.timestamp or 0,
             timestamp_type=record.timestamp_type,
         )
+
+
+class RawRecords(MemoryRecords):  # type: ignore[misc]  # aiokafka ships no types
+    """Fetched record batches, with their bytes, and where the last one that was given lies in them."""
+
+    def __init__(self, raw: bytes) -> None:
+        super().__init__(raw)
+        self.raw = raw
+        self.begin = self.end = 0
+
+    def next_batch(self) -> Any:
+        """Give the next record batch."""
+        self.begin = self.end
+        self.end += _BEFORE_LENGTH + int.from_bytes(self.raw[self.begin + 8 : self.begin + _BEFORE_LENGTH], "big")
+        return super().next_batch()
 
 
 class BatchingPartitionRecords(PartitionRecords):  # type: ignore[misc]  # aiokafka ships no types
@@ -88,7 +110,10 @@ class BatchingPartitionRecords(PartitionRecords):  # type: ignore[misc]  # aioka
         return records
 
     def _unpack_batches(self) -> Iterator[FetchedBatch]:
-        pending = self._new_batch()
+        start = int(self.next_fetch_offset)  # type: ignore[has-type]
+        pending: list[_Part] = []
+        room = self.max_records
+        batch = None
         while self._records.has_next():
             batch = self._records.next_batch()
             if self._check_crcs and not batch.validate_crc():
@@ -96,25 +121,45 @@ class BatchingPartitionRecords(PartitionRecords):  # type: ignore[misc]  # aioka
             if self._is_to_be_skipped(batch):
                 self.next_fetch_offset = batch.next_offset
                 continue
-            pending.timestamp, pending.timestamp_type = batch.max_timestamp or 0, batch.timestamp_type or 0
-            for record in batch:
-                if record.offset < self.next_fetch_offset:
-                    continue  # before the position that was asked for: batches are fetched whole
-                pending.offsets.append(record.offset)
-                pending.values.append(record.value)
-                pending.record_headers.append(record.headers)
-                if len(pending.offsets) >= self.max_records:
-                    self.next_fetch_offset = pending.next = record.offset + 1
-                    yield pending
-                    pending = self._new_batch()
+            offsets, values = self._split(batch)
+            at = 0
+            while len(offsets) - at >= room:
+                upto = at + room
+                pending.append((offsets[at:upto], values.part(at, upto)))
+                self.next_fetch_offset = int(offsets[upto - 1]) + 1
+                yield self._fetched(start, pending, batch)
+                start, pending, room, at = int(offsets[upto - 1]) + 1, [], self.max_records, upto
+            if at < len(offsets):
+                pending.append((offsets[at:], values.part(at, len(offsets))))
+                room -= len(offsets) - at
             self.next_fetch_offset = max(self.next_fetch_offset, batch.next_offset)
-        if self.next_fetch_offset > pending.start:
-            pending.next = self.next_fetch_offset
-            yield pending
+        if self.next_fetch_offset > start:
+            yield self._fetched(start, pending, batch)
 
-    def _new_batch(self) -> FetchedBatch:
-        start = self.next_fetch_offset
-        return FetchedBatch(self._tp.topic, self._tp.partition, start, start, [], [], [])
+    def _split(self, batch: Any) -> _Part:
+        """Give the records of a batch from the position on: batches are fetched whole."""
+        position = self.next_fetch_offset
+        records = self._records
+        if isinstance(records, RawRecords) and batch.magic == 2 and not batch.compression_type:
+            part = split(records.raw, records.begin, records.end, position)
+            if part is not None:
+                return part
+        # Compressed, with headers, of an old format, or damaged: aiokafka reads or refuses it.
+        kept = [record for record in batch if record.offset >= position]
+        offsets = np.fromiter((record.offset for record in kept), np.int64, len(kept))
+        return offsets, Spans.of([record.value for record in kept], [record.headers for record in kept])
+
+    def _fetched(self, start: int, parts: list[_Part], batch: Any) -> FetchedBatch:
+        return FetchedBatch(
+            self._tp.topic,
+            self._tp.partition,
+            start,
+            self.next_fetch_offset,
+            np.concatenate([np.zeros(0, np.int64), *(offsets for offsets, _ in parts)]),
+            Spans.joined([values for _, values in parts]),
+            timestamp=batch.max_timestamp or 0 if batch else 0,
+            timestamp_type=batch.timestamp_type or 0 if batch else 0,
+        )
 
     def _is_to_be_skipped(self, batch: Any) -> bool:
         if self._isolation_level == READ_COMMITTED and batch.producer_id is not None:
@@ -133,6 +178,7 @@ def install(topics: frozenset[str], max_records: int) -> bool:
     BatchingPartitionRecords.topics = topics
     BatchingPartitionRecords.max_records = max_records
     aiokafka_fetcher.PartitionRecords = BatchingPartitionRecords
+    aiokafka_fetcher.MemoryRecords = RawRecords
     return True
 
 
@@ -142,21 +188,20 @@ def self_test() -> bool:
         builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, 0, 1 << 16)
         for index in range(5):
             builder.append(index, 1_000 + index, b"k", b"v%d" % index, [])
-        built = bytearray(builder.build())
-        built[0:8] = (7).to_bytes(8, "big")  # base offset
+        built = (7).to_bytes(8, "big") + bytes(builder.build())[8:]  # base offset
         partition = TopicPartition("self-test", 0)
-        records = BatchingPartitionRecords(
-            partition, MemoryRecords(bytes(built)), [], 8, None, None, True, "read_uncommitted"
-        )
+        records = BatchingPartitionRecords(partition, RawRecords(built), [], 8, None, None, True, "read_uncommitted")
         records._records_iterator = records._unpack_batches()
         batches = list(records)
     except (AttributeError, TypeError, ValueError, KeyError, AssertionError):
         return False
     return (
         hasattr(aiokafka_fetcher, "PartitionRecords")
+        and hasattr(aiokafka_fetcher, "MemoryRecords")
         and len(batches) == 1
         and batches[0].start == 8
         and batches[0].next == 12
-        and batches[0].offsets == [8, 9, 10, 11]
-        and batches[0].values == [b"v1", b"v2", b"v3", b"v4"]
+        and batches[0].offsets.tolist() == [8, 9, 10, 11]
+        and [batches[0].values.value(row) for row in range(4)] == [b"v1", b"v2", b"v3", b"v4"]
+        and batches[0].values.data is built
     )

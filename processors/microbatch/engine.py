@@ -21,10 +21,11 @@ from infra.runtime.latency import LatencyWindow
 from processors.kernel.clock import WATCHDOG
 from processors.kernel.model import Model
 from processors.kernel.pipeline import PartitionPipeline, PipelineConfig
-from processors.kernel.steps import Input
+from processors.kernel.steps import Ticks
 from processors.microbatch.batches import FetchedBatch
 from processors.microbatch.ownership import Ownership
 from processors.microbatch.publisher import Pending, Publisher
+from processors.microbatch.recordbatch import Block
 from processors.microbatch.reports import dead_letter
 from processors.microbatch.restore import is_next, restored
 from processors.microbatch.snapshots import Snapshots
@@ -32,6 +33,7 @@ from processors.microbatch.task import Batch, PartitionTask
 from processors.microbatch.watchdog import Watchdog
 from schemas.codec import Codec
 from schemas.columns import TickColumns, decode_ticks
+from schemas.columns.rows import Rows
 from schemas.errors import CodecError, ConfigurationError
 from schemas.instruments import Instruments
 from schemas.reasons import DeadLetterReason
@@ -163,32 +165,34 @@ class MicroBatchEngine:
             if self.tasks.get(fetched.partition) is not task or generation != self._generation:
                 return None
         task.undelivered = 0
-        keep = next((at for at, offset in enumerate(fetched.offsets) if offset >= task.position), len(fetched.offsets))
-        inputs = self._decoded(task.partition, fetched, keep)
+        keep = int(np.searchsorted(fetched.offsets, task.position))
+        ticks = self._decoded(task.partition, fetched, keep)
+        columns = ticks.columns
         task.position = fetched.next
         task.last_record_us = now = self.clock()
-        heard = [each.tick.ts_recv for each in inputs if each.tick is not None and each.tick.source != WATCHDOG]
-        if heard:
-            self.watchdog.heard(task.partition, heard[-1], now)
-        return Batch(task, inputs) if inputs else None
+        is_ours = np.array([text == WATCHDOG for text in columns.strings] or [False])
+        heard = np.flatnonzero(columns.ok & ~is_ours[columns.source])
+        if len(heard):
+            self.watchdog.heard(task.partition, int(columns.ts_recv[heard[-1]]), now)
+        return Batch(task, ticks) if len(columns) else None
 
-    def _decoded(self, partition: int, fetched: FetchedBatch, keep: int) -> list[Input]:
-        offsets, values = fetched.offsets[keep:], fetched.values[keep:]
-        if not offsets:
-            return []
-        columns = decode_ticks(values, self.codecs[Tick], fetched.record_headers[keep:])
+    def _decoded(self, partition: int, fetched: FetchedBatch, keep: int) -> Ticks:
+        count = len(fetched.offsets)
+        offsets, values = fetched.offsets[keep:], fetched.values.part(keep, count)
+        columns = decode_ticks(values, self.codecs[Tick])
         errors = {**columns.errors, **_untimely(columns)}
+        columns.ok[list(errors)] = False
         for row, error in sorted(errors.items()):
-            dead_letter(self, partition, TICKS, offsets[row], values[row] or b"", error)
-        ticks = columns.ticks()
-        for row in errors:
-            ticks[row] = None
-        return [Input(offset, tick) for offset, tick in zip(offsets, ticks, strict=True)]
+            dead_letter(self, partition, TICKS, int(offsets[row]), values.value(row) or b"", error)
+        return Ticks(offsets, columns)
 
     def publish(self, batch: Batch) -> None:
         """Queue what the stages emitted for a batch."""
         for output in batch.task.to_publish():
-            self.send(output.record, batch.task.partition, output.ts_trigger)
+            if isinstance(output, Rows):
+                self._send_rows(output, batch.task)
+            else:
+                self.send(output.record, batch.task.partition, output.ts_trigger)
 
     async def pace(self) -> None:
         """Wait while too much is unpublished; let the other tasks run."""
@@ -202,6 +206,14 @@ class MicroBatchEngine:
         value = self.codecs[type(record)].encode(record)
         publisher = self.trading_publisher if isinstance(record, QuoteDecision) else self.publisher
         publisher.add(self.topic(type(record)), partition, Pending(self._key(record), value, ts_trigger, name))
+
+    def _send_rows(self, rows: Rows, task: PartitionTask) -> None:
+        values = rows.encode(self.codecs[rows.record])
+        for venue, symbol in task.pipeline.names.markets[len(task.keys) :]:
+            task.keys.append(self.instruments.group(venue, symbol).encode())
+        market, ts_trigger = (np.ascontiguousarray(rows.values[name]) for name in ("market", "ts_trigger"))
+        block = Block(values.data, values.ends, task.keys, market, ts_trigger, _LATENCY_NAMES.get(rows.record, ""))
+        self.publisher.add(self.topic(rows.record), task.partition, block)
 
     async def drain(self) -> None:
         """Wait until everything queued before this call is acknowledged."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from processors.kernel.pipeline import Output, PartitionPipeline
-from processors.kernel.steps import Input, Step
+from processors.kernel.steprows import StepRows
+from processors.kernel.steps import Step, Ticks
+from schemas.columns.rows import Rows
 from schemas.records import Market, QuoteDecision
 
 __all__ = ["Batch", "PartitionTask"]
@@ -26,6 +28,7 @@ class PartitionTask:
             there decisions are re-run silently, so that a decision once published is never made again.
         decisions_end: End of the partition of `trading.quotes` when this worker restored.
         undelivered: Batches passed over since one came that continues at `position`.
+        keys: The Kafka key of each market, by its number in the pipeline's names.
         last_record_us, last_snapshot_us: Wall clock when a batch was last applied, a snapshot last begun.
     """
 
@@ -42,6 +45,7 @@ class PartitionTask:
     undelivered: int = 0
     last_record_us: int = 0
     last_snapshot_us: int = 0
+    keys: list[bytes] = field(default_factory=list)
 
     def lose(self, to: int) -> int:
         """Go on at an offset before which retention removed records that were not applied; gives how many."""
@@ -50,14 +54,16 @@ class PartitionTask:
         self.pipeline.lose(lost)
         return lost
 
-    def to_publish(self) -> list[Output]:
+    def to_publish(self) -> list[Output | Rows]:
         """Take what the stages emitted, less the decisions that were published already."""
         outputs = self.pipeline.take()
         if not self.published:
             return outputs
         return [output for output in outputs if not self._is_published(output)]
 
-    def _is_published(self, output: Output) -> bool:
+    def _is_published(self, output: Output | Rows) -> bool:
+        if isinstance(output, Rows):
+            return False
         record = output.record
         return isinstance(record, QuoteDecision) and record.ts_grid <= self.published.get(record.market, -1)
 
@@ -67,5 +73,5 @@ class Batch:
     """What flows through the stages: a batch of one partition's ticks and the steps made of it."""
 
     task: PartitionTask
-    inputs: list[Input]
-    steps: list[Step] = field(default_factory=list)
+    ticks: Ticks
+    steps: Sequence[Step | StepRows] = ()

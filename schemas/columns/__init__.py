@@ -9,22 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas import enums
 from schemas.codec import SCHEMA_ID_HEADER, Codec, split_header
-from schemas.columns import kernel
+from schemas.columns import kernel, layout
+from schemas.columns.layout import Field, layout_of
+from schemas.columns.rows import Rows
+from schemas.columns.spans import Spans
 from schemas.enums import Side, TickKind
 from schemas.errors import CodecError
 from schemas.records import Tick
 
-__all__ = ["KINDS", "SIDES", "Headers", "TickColumns", "decode_ticks"]
+__all__ = ["KINDS", "SIDES", "Spans", "TickColumns", "decode_ticks"]
 
-Headers = Sequence[tuple[str, bytes]]
 Column = NDArray[np.int64]
 
 KINDS: Final = tuple(TickKind)
@@ -45,12 +45,14 @@ class TickColumns:
 
     Attributes:
         strings: The distinct texts of the batch, by the numbers in `venue`, `source` and `symbol`.
+        rows: The same numbers row by row, as `schemas.columns.layout.Layout.dtype` has them.
         text: UTF-8 bytes that the spans point into.
     """
 
     ok: NDArray[np.bool_]
     errors: Mapping[int, CodecError]
     strings: Sequence[str]
+    rows: NDArray[np.void]
     text: bytes
     venue: Column
     source: Column
@@ -87,11 +89,18 @@ class TickColumns:
 
     def is_null(self, name: str) -> NDArray[np.bool_]:
         """Tell in which rows a nullable field is null."""
-        return cast(NDArray[np.bool_], self.nulls & _layout().null_bits[name] != 0)
+        return cast(NDArray[np.bool_], self.nulls & layout_of(Tick).null_bits[name] != 0)
+
+    def tick(self, row: int) -> Tick | None:
+        """Give one row as a record; None where it is not `ok`."""
+        if not self.ok[row]:
+            return None
+        (tick,) = Rows(Tick, self.rows[row : row + 1], self.strings, self.text).records()
+        return cast(Tick, tick)
 
     def ticks(self) -> list[Tick | None]:
         """Give the rows as records; None where one is not `ok`."""
-        fields = _layout().fields
+        fields = layout_of(Tick).fields
         names = [field.name for field in fields]
         rows = zip(*(self._values(field) for field in fields), strict=True)
         if self.ok.all():
@@ -100,20 +109,20 @@ class TickColumns:
             Tick(**dict(zip(names, row, strict=True))) if ok else None for ok, row in zip(self.ok, rows, strict=True)
         ]
 
-    def _values(self, field: _Field) -> list[Any]:
+    def _values(self, field: Field) -> list[Any]:
         """Give a field of all rows; what stands in a row that is not `ok` means nothing."""
         values: list[Any] = getattr(self, field.name).tolist()
         match field.op:
-            case kernel.OP_BOOLEAN:
+            case layout.OP_BOOLEAN:
                 values = [value == 1 for value in values]
-            case kernel.OP_ENUM:
+            case layout.OP_ENUM:
                 values = [field.members[value] for value in values]
-            case kernel.OP_INTERN:
+            case layout.OP_INTERN:
                 values = [self.strings[value] for value in values] if self.strings else [""] * len(values)
-            case kernel.OP_DECIMAL128:
+            case layout.OP_DECIMAL128:
                 lows = getattr(self, f"{field.name}_low").tolist()
                 values = [high << 64 | low & _LOW for high, low in zip(values, lows, strict=True)]
-            case kernel.OP_TEXT:
+            case layout.OP_TEXT:
                 lengths = getattr(self, f"{field.name}_length").tolist()
                 text = self.text
                 values = [text[at : at + size].decode() for at, size in zip(values, lengths, strict=True)]
@@ -123,58 +132,57 @@ class TickColumns:
         return values
 
 
-def decode_ticks(
-    values: Sequence[bytes | None], codec: Codec, headers: Sequence[Headers | None] | None = None
-) -> TickColumns:
+def decode_ticks(values: Spans, codec: Codec) -> TickColumns:
     """Decode a batch of Kafka values of `market.ticks`.
 
     Args:
-        values: The values; None, a tombstone, is an error of its row.
+        values: The values; a tombstone is an error of its row.
         codec: Codec of ticks; what it does not know is an error of its row.
-        headers: The records' headers, one entry a value, where any has some.
     """
-    layout = _layout()
-    filled = [value or b"" for value in values]
-    data = b"".join(filled)
+    fields = layout_of(Tick)
+    count = len(values)
     # Room for three texts a record, all of them different, in a table that stays half empty.
-    spans = np.empty((3 * len(values), 2), np.int64)
-    slots = np.full(8 << len(values).bit_length(), -1, np.int32)
-    count = np.zeros(1, np.int64)
-    out = np.zeros((len(layout.columns), len(values)), np.int64)
-    ok = np.empty(len(values), np.bool_)
+    spans = np.empty((3 * count, 2), np.int64)
+    slots = np.full(8 << count.bit_length(), -1, np.int32)
+    texts = np.zeros(1, np.int64)
+    rows = np.zeros(count, fields.dtype)
+    out = rows.view(np.int64).reshape(count, len(fields.columns))
+    ok = np.empty(count, np.bool_)
     kernel.decode_batch(
-        np.frombuffer(data, np.uint8),
-        np.cumsum(np.fromiter(map(len, filled), np.int64, len(values))),
-        _forms(values, codec, headers),
+        np.frombuffer(values.data, np.uint8),
+        values.starts,
+        values.ends,
+        _forms(values, codec),
         np.array([key for key in codec.newest_ids() if isinstance(key, int)], np.int64),
-        layout.program,
-        layout.symbols,
+        fields.program,
+        fields.symbols,
         out,
-        (spans, slots, np.full(len(layout.columns), -1, np.int64), count),
+        (spans, slots, np.full(len(fields.columns), -1, np.int64), texts),
         ok,
     )
-    strings = _strings(data, spans[: count[0]].tolist(), out, ok)
-    rest = _Rest(out, strings, len(data))
+    strings = _strings(values.data, spans[: texts[0]].tolist(), out, ok)
+    rest = _Rest(out, strings, len(values.data))
     errors = {}
     for row in np.flatnonzero(~ok).tolist():
-        out[:, row] = 0
+        out[row] = 0
         try:
-            rest.put(row, cast(Tick, codec.decode(values[row], headers[row] if headers else None)))
+            rest.put(row, cast(Tick, codec.decode(values.value(row), values.headers.get(row))))
         except CodecError as error:
             errors[row] = error
         else:
             ok[row] = True
-    columns = dict(zip(layout.columns, out, strict=True))
-    return TickColumns(ok=ok, errors=errors, strings=strings, text=data + rest.text, **columns)
+    columns = {name: rows[name] for name in fields.columns}
+    text = values.data + rest.text if rest.text else values.data
+    return TickColumns(ok=ok, errors=errors, strings=strings, rows=rows, text=text, **columns)
 
 
-def _forms(values: Sequence[bytes | None], codec: Codec, headers: Sequence[Headers | None] | None) -> NDArray[np.int8]:
+def _forms(values: Spans, codec: Codec) -> NDArray[np.int8]:
     forms = np.full(len(values), kernel.FORM_FRAMED, np.int8)
-    for row, found in enumerate(headers or ()):
-        if found and any(name == SCHEMA_ID_HEADER for name, _ in found):
+    for row, found in values.headers.items():
+        if any(name == SCHEMA_ID_HEADER for name, _ in found):
             forms[row] = kernel.FORM_OTHER
             try:
-                key, _ = split_header(values[row], found)
+                key, _ = split_header(values.value(row), found)
             except CodecError:
                 continue
             if isinstance(key, bytes) and key in codec.newest_ids():
@@ -190,9 +198,9 @@ def _strings(data: bytes, spans: list[list[int]], out: Column, ok: NDArray[np.bo
             strings.append(data[start : start + length].decode())
         except UnicodeDecodeError:
             strings.append("")
-            for field in _layout().fields:
-                if field.op == kernel.OP_INTERN:
-                    ok &= out[field.column] != number
+            for field in layout_of(Tick).fields:
+                if field.op == layout.OP_INTERN:
+                    ok &= out[:, field.column] != number
     return strings
 
 
@@ -207,95 +215,31 @@ class _Rest:
         self.text = bytearray()
 
     def put(self, row: int, tick: Tick) -> None:
-        for field in _layout().fields:
+        for field in layout_of(Tick).fields:
             value = getattr(tick, field.name)
             if value is None:
-                self._out[-1, row] |= field.null_bit
+                self._out[row, -1] |= field.null_bit
             else:
                 self._put(row, field, value)
 
-    def _put(self, row: int, field: _Field, value: Any) -> None:
-        column = self._out[field.column]
+    def _put(self, row: int, field: Field, value: Any) -> None:
+        at = field.column
+        columns = self._out[row]
         match field.op:
-            case kernel.OP_ENUM:
-                column[row] = field.members.index(value)
-            case kernel.OP_INTERN:
+            case layout.OP_ENUM:
+                columns[at] = field.members.index(value)
+            case layout.OP_INTERN:
                 if value not in self._numbers:
                     self._numbers[value] = len(self._strings)
                     self._strings.append(value)
-                column[row] = self._numbers[value]
-            case kernel.OP_DECIMAL128:
-                column[row] = value >> 64
-                self._out[field.column + 1].view(np.uint64)[row] = value & _LOW
-            case kernel.OP_TEXT:
+                columns[at] = self._numbers[value]
+            case layout.OP_DECIMAL128:
+                columns[at] = value >> 64
+                columns.view(np.uint64)[at + 1] = value & _LOW
+            case layout.OP_TEXT:
                 raw = value.encode()
-                column[row] = self._text_at + len(self.text)
-                self._out[field.column + 1, row] = len(raw)
+                columns[at] = self._text_at + len(self.text)
+                columns[at + 1] = len(raw)
                 self.text += raw
             case _:
-                column[row] = value
-
-
-@dataclass(frozen=True, slots=True)
-class _Field:
-    """How a field lies in the columns."""
-
-    name: str
-    op: int
-    null_bit: int
-    column: int
-    members: tuple[Any, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """The fields, their columns, and the kernel's program for the newest committed schema."""
-
-    fields: tuple[_Field, ...]
-    columns: tuple[str, ...]
-    null_bits: Mapping[str, int]
-    program: NDArray[np.int64]
-    symbols: NDArray[np.int64]
-
-
-@cache
-def _layout() -> _Layout:
-    fields: list[_Field] = []
-    columns: list[str] = []
-    program: list[list[int]] = []
-    symbols: list[int] = []
-    null_bits: dict[str, int] = {}
-    for position, field in enumerate(Codec(Tick, 0).schema["fields"]):
-        name, schema = field["name"], field["type"]
-        if isinstance(schema, list):
-            null_bits[name] = 1 << position
-            schema = schema[1]
-        op = _op(schema, is_nullable=name in null_bits)
-        members: tuple[Any, ...] = ()
-        first = len(symbols)
-        if op == kernel.OP_ENUM:
-            members = tuple(getattr(enums, schema["name"]))
-            symbols.extend(members.index(symbol) for symbol in schema["symbols"])
-        program.append([op, null_bits.get(name, 0), len(columns), first, len(symbols) - first])
-        fields.append(_Field(name, op, null_bits.get(name, 0), len(columns), members))
-        columns.append(name)
-        if op in _SECOND_COLUMN:
-            columns.append(f"{name}_{_SECOND_COLUMN[op]}")
-    columns.append("nulls")
-    return _Layout(tuple(fields), tuple(columns), null_bits, np.array(program, np.int64), np.array(symbols, np.int64))
-
-
-_SECOND_COLUMN = {kernel.OP_DECIMAL128: "low", kernel.OP_TEXT: "length"}
-_PRIMITIVE_OPS = {"long": kernel.OP_LONG, "int": kernel.OP_INT, "boolean": kernel.OP_BOOLEAN}
-
-
-def _op(schema: Any, *, is_nullable: bool) -> int:
-    if schema == "string":
-        # What a venue repeats is interned; what it makes anew for each trade or transaction is not.
-        return kernel.OP_TEXT if is_nullable else kernel.OP_INTERN
-    kind = schema if isinstance(schema, str) else schema["type"]
-    if kind == "enum":
-        return kernel.OP_ENUM
-    if kind == "bytes":
-        return kernel.OP_DECIMAL128 if schema["precision"] > 19 else kernel.OP_DECIMAL64
-    return _PRIMITIVE_OPS[kind]
+                columns[at] = value

@@ -7,28 +7,23 @@ length, union index and enum index is checked against the end of its record.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import numpy as np
-from numba import boolean, int8, int32, int64, njit, types, uint8, void
+from numba import boolean, int8, int32, int64, types, uint8, void
 
-__all__ = [
-    "FORM_FRAMED",
-    "FORM_OTHER",
-    "FORM_PLAIN",
-    "OP_BOOLEAN",
-    "OP_DECIMAL64",
-    "OP_DECIMAL128",
-    "OP_ENUM",
-    "OP_INT",
-    "OP_INTERN",
-    "OP_LONG",
-    "OP_TEXT",
-    "decode_batch",
-]
+from schemas.columns.layout import (
+    OP_BOOLEAN,
+    OP_DECIMAL64,
+    OP_ENUM,
+    OP_INT,
+    OP_INTERN,
+    OP_TEXT,
+)
+from schemas.compiled import Array, compiled
 
-OP_LONG, OP_INT, OP_BOOLEAN, OP_ENUM, OP_DECIMAL64, OP_DECIMAL128, OP_INTERN, OP_TEXT = range(8)
+__all__ = ["FORM_FRAMED", "FORM_OTHER", "FORM_PLAIN", "decode_batch", "varint"]
+
 # How a value begins: with magic byte and schema id; with the body at once; or in a way that the codec must judge.
 FORM_FRAMED, FORM_PLAIN, FORM_OTHER = range(3)
 
@@ -42,19 +37,11 @@ _FNV_OFFSET, _FNV_PRIME = -3750763034362895579, 1099511628211
 
 _FAILED = -1
 
-Array = Any
 _BYTES = types.Array(uint8, 1, "C", readonly=True)
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
 
-
-def _compiled(*signature: Any) -> Callable[[_Function], _Function]:
-    # Nothing here allocates or keeps an array: with Numba's reference counts, counting takes four fifths of the time.
-    return cast(Callable[[_Function], _Function], njit(*signature, cache=True, nogil=True, _nrt=False))
-
-
-@_compiled()
-def _varint(data: Array, at: int, end: int) -> Any:
+@compiled()
+def varint(data: Array, at: int, end: int) -> Any:
     """Give a zig-zag varint and the position after it, which is negative where there is none."""
     value: Any = 0
     shift = 0
@@ -70,7 +57,7 @@ def _varint(data: Array, at: int, end: int) -> Any:
     return 0, _FAILED
 
 
-@_compiled()
+@compiled()
 def _big_endian(data: Array, at: int, end: int, start: int) -> Any:
     value = np.int64(start)
     for k in range(at, end):
@@ -78,7 +65,7 @@ def _big_endian(data: Array, at: int, end: int, start: int) -> Any:
     return value
 
 
-@_compiled()
+@compiled()
 def _same(data: Array, one: int, other: int, length: int) -> bool:
     for k in range(length):  # noqa: SIM110  compiled
         if data[one + k] != data[other + k]:
@@ -86,7 +73,7 @@ def _same(data: Array, one: int, other: int, length: int) -> bool:
     return True
 
 
-@_compiled()
+@compiled()
 def _intern(data: Array, at: int, length: int, column: int, texts: Any) -> Any:
     """Give the number of a text among the distinct texts of the batch, negative after too many probes."""
     spans, slots, guesses, count = texts
@@ -112,10 +99,10 @@ def _intern(data: Array, at: int, length: int, column: int, texts: Any) -> Any:
     return _FAILED
 
 
-@_compiled()
+@compiled()
 def _sized(op: int, data: Array, at: int, end: int, column: int, row: int, out: Array, texts: Any) -> Any:
     """Take a field that begins with its length; give the position after it, negative where it is not as it should."""
-    length, at = _varint(data, at, end)
+    length, at = varint(data, at, end)
     if at < 0 or length < 0 or length > end - at:
         return _FAILED
     after = at + length
@@ -124,38 +111,38 @@ def _sized(op: int, data: Array, at: int, end: int, column: int, row: int, out: 
         if found < 0:
             return _FAILED
         texts[2][column] = found
-        out[column, row] = found
+        out[row, column] = found
         return after
     if op == OP_TEXT:
         for k in range(at, after):
             if data[k] > 127:
                 return _FAILED
-        out[column, row] = at
-        out[column + 1, row] = length
+        out[row, column] = at
+        out[row, column + 1] = length
         return after
     if length == 0 or length > (8 if op == OP_DECIMAL64 else 16):
         return _FAILED
     sign = -1 if data[at] > 127 else 0
     if op == OP_DECIMAL64:
-        out[column, row] = _big_endian(data, at, after, sign)
+        out[row, column] = _big_endian(data, at, after, sign)
         return after
     split = max(at, after - 8)
     high = _big_endian(data, at, split, sign)
     if high >= _HIGH_LIMIT or high < -_HIGH_LIMIT:
         return _FAILED
-    out[column, row] = high
-    out[column + 1, row] = _big_endian(data, split, after, sign)
+    out[row, column] = high
+    out[row, column + 1] = _big_endian(data, split, after, sign)
     return after
 
 
-@_compiled()
+@compiled()
 def _take(data: Array, at: int, end: int, row: int, program: Array, symbols: Array, out: Array, texts: Any) -> bool:
     """Take one body; tell whether it was one, from its first byte to its last."""
     nulls = 0
     for field in range(len(program)):
         op, null_bit, column = program[field, 0], program[field, 1], program[field, 2]
         if null_bit:
-            branch, at = _varint(data, at, end)
+            branch, at = varint(data, at, end)
             if at < 0 or branch < 0 or branch > 1:
                 return False
             if branch == 0:
@@ -166,7 +153,7 @@ def _take(data: Array, at: int, end: int, row: int, program: Array, symbols: Arr
             if at < 0:
                 return False
             continue
-        value, at = _varint(data, at, end)
+        value, at = varint(data, at, end)
         if at < 0:
             return False
         if op == OP_INT and (value > _INT32_MAX or value < -_INT32_MAX - 1):
@@ -181,14 +168,15 @@ def _take(data: Array, at: int, end: int, row: int, program: Array, symbols: Arr
             if value < 0 or value >= many:
                 return False
             value = symbols[first + value]
-        out[column, row] = value
-    out[len(out) - 1, row] = nulls
+        out[row, column] = value
+    out[row, out.shape[1] - 1] = nulls
     return at == end
 
 
-@_compiled(
+@compiled(
     void(
         _BYTES,
+        int64[::1],
         int64[::1],
         int8[::1],
         int64[::1],
@@ -201,6 +189,7 @@ def _take(data: Array, at: int, end: int, row: int, program: Array, symbols: Arr
 )
 def decode_batch(
     data: Array,
+    starts: Array,
     ends: Array,
     forms: Array,
     ids: Array,
@@ -210,25 +199,26 @@ def decode_batch(
     texts: tuple[Array, Array, Array, Array],
     taken: Array,
 ) -> None:
-    """Decode a batch of values laid end to end.
+    """Decode a batch of values.
 
     Args:
-        data: The bytes of all values.
-        ends: Where each value ends.
+        data: The bytes that hold all values.
+        starts, ends: Where each value starts and ends; -1 of none.
         forms: How each begins.
         ids: Schema ids of which the program is made.
         program: Per field: what it is, its bit among the nulls (0: never null), its column, and of an enum where its
             symbols begin and how many it has.
         symbols: Our number of each symbol, for all enums.
-        out: Columns by rows; the last column takes the nulls. Zero before, and left so where nothing is said.
+        out: Rows by columns; the last column takes the nulls. Zero before, and left so where nothing is said.
         texts: Where the distinct interned texts go: start and length of each; a hash table of them, a power of two
             long, -1 before; per column the last one, -1 before; and how many there are, 0 before.
         taken: Takes whether each record was decoded.
     """
-    end = 0
     for row in range(len(ends)):
-        at, end = end, ends[row]
+        at, end = starts[row], ends[row]
         taken[row] = False
+        if at < 0 or end < at or end > len(data):
+            continue
         if forms[row] == FORM_OTHER:
             continue
         if forms[row] == FORM_FRAMED:

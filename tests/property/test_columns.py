@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.codec import SCHEMA_ID_HEADER, Codec, load_schema
-from schemas.columns import decode_ticks
+from schemas.columns import Spans, decode_ticks
 from schemas.enums import Side, TickKind
 from schemas.errors import CodecError
 from schemas.numbers import INT64_MAX
@@ -66,7 +66,7 @@ ticks = st.builds(
 @given(batch=st.lists(ticks, max_size=20))
 def test_columns_hold_what_was_encoded(batch: list[Tick]) -> None:
     """Every tick comes back whole from its row, and nulls are told from zeros."""
-    columns = decode_ticks([CODEC.encode(tick) for tick in batch], CODEC)
+    columns = decode_ticks(Spans.of([CODEC.encode(tick) for tick in batch]), CODEC)
 
     assert columns.ticks() == batch
     assert columns.ok.all()
@@ -113,7 +113,7 @@ def test_hostile_values_give_what_the_codec_gives(
     batch: list[tuple[bytes | None, list[tuple[str, bytes]] | None]],
 ) -> None:
     """Row by row the same record, or the same reason; a bad row says nothing in any column."""
-    columns = decode_ticks([value for value, _ in batch], CODEC, [header for _, header in batch])
+    columns = decode_ticks(Spans.of([value for value, _ in batch], [header for _, header in batch]), CODEC)
     ticks = columns.ticks()
 
     for row, (value, header) in enumerate(batch):
@@ -133,8 +133,8 @@ def test_hostile_values_give_what_the_codec_gives(
 def test_bodies_under_a_guid_need_no_framing(batch: list[bytes]) -> None:
     """A batch in the header form is decoded like one in the framed form."""
     header = [(SCHEMA_ID_HEADER, b"\x01" + GUID)]
-    columns = decode_ticks(batch, CODEC, [header] * len(batch))
-    framed = decode_ticks([b"\x00\x00\x00\x00\x07" + body for body in batch], CODEC)
+    columns = decode_ticks(Spans.of(batch, [header] * len(batch)), CODEC)
+    framed = decode_ticks(Spans.of([b"\x00\x00\x00\x00\x07" + body for body in batch]), CODEC)
 
     assert columns.ticks() == framed.ticks()
     assert not columns.errors

@@ -18,6 +18,7 @@ from processors.kernel.pipeline import KERNEL_VERSION, PartitionPipeline, Pipeli
 from processors.kernel.steps import Input
 from processors.microbatch.engine import END_OF_TIME_US
 from schemas.codec import Codec
+from schemas.columns.rows import Rows
 from schemas.enums import Side, TickKind
 from schemas.numbers import INT64_MAX
 from schemas.records import Bar, FeatureVector, Prediction, QuoteDecision, Record, Tick
@@ -103,8 +104,9 @@ def published(log: list[Tick | None], cuts: list[int], *, is_replaced: bool) -> 
     for number, (begin, end) in enumerate(pairwise([0, *sorted({cut % len(log) for cut in cuts} - {0}), len(log)])):
         pipeline.run([Input(offset, log[offset]) for offset in range(begin, end)])
         for output in pipeline.take():
-            topic, value = topic_of(type(output.record)).name, _CODECS[type(output.record)].encode(output.record)
-            topics.setdefault(topic, []).append(value)
+            for record in output.records() if isinstance(output, Rows) else (output.record,):
+                value = _CODECS[type(record)].encode(record)
+                topics.setdefault(topic_of(type(record)).name, []).append(value)
         if is_replaced:
             pipeline = replaced(pipeline, number)
     return topics

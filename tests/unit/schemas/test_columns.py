@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from schemas.codec import Codec
-from schemas.columns import KINDS, SIDES, TickColumns, decode_ticks
+from schemas.columns import KINDS, SIDES, Spans, TickColumns, decode_ticks
 from schemas.enums import Side, TickKind
 from schemas.reasons import DeadLetterReason
 from schemas.records import Tick
@@ -35,14 +35,14 @@ TICK = Tick(
 
 def test_no_values_are_no_rows() -> None:
     """A batch may be empty."""
-    columns = decode_ticks([], CODEC)
+    columns = decode_ticks(Spans.of([]), CODEC)
     assert len(columns) == 0
     assert not columns.errors
 
 
 def test_columns_carry_units_codes_and_halves() -> None:
     """Enums are numbers into KINDS and SIDES; a wide amount is two columns of 64 bits."""
-    columns = decode_ticks([CODEC.encode(TICK)] * 2, CODEC)
+    columns = decode_ticks(Spans.of([CODEC.encode(TICK)] * 2), CODEC)
     assert columns.price.tolist() == [TICK.price] * 2
     assert KINDS[columns.kind[1]] is TickKind.TRADE
     assert SIDES[columns.side[1]] is Side.SELL
@@ -50,14 +50,14 @@ def test_columns_carry_units_codes_and_halves() -> None:
     assert columns.is_null("quote_amount").all()
     assert not columns.is_null("base_amount").any()
     assert columns.strings == ["binance", "BTC/USDT"]
-    assert all(getattr(columns, field.name).dtype == np.int64 for field in fields(TickColumns)[4:])
+    assert all(getattr(columns, field.name).dtype == np.int64 for field in fields(TickColumns)[5:])
 
 
 def test_a_bad_row_costs_itself_only() -> None:
     """Each bad row has its reason, the rows around it are whole, and its own columns say nothing."""
     good = CODEC.encode(TICK)
     values = [good, good[:-1], None, good + b"\x00", b"\x00\x00\x00\x00\x09" + good[5:], good]
-    columns = decode_ticks(values, CODEC)
+    columns = decode_ticks(Spans.of(values), CODEC)
     assert columns.ticks() == [TICK, None, None, None, None, TICK]
     assert columns.ok.tolist() == [True, False, False, False, False, True]
     assert {row: error.reason for row, error in columns.errors.items()} == {
@@ -74,7 +74,7 @@ def test_texts_of_any_script_and_padded_decimals_take_the_long_way() -> None:
     plain = CODEC.encode(TICK)
     padded = plain.replace(b"\x02\x02\x02", b"\x16" + b"\x00" * 10 + b"\x02\x02", 1)
     greek = replace(TICK, trade_id="τ" * 3, tx_hash="ü", symbol="Ω/USDT")
-    columns = decode_ticks([plain, CODEC.encode(greek), padded, CODEC.encode(greek)], CODEC)
+    columns = decode_ticks(Spans.of([plain, CODEC.encode(greek), padded, CODEC.encode(greek)]), CODEC)
     assert columns.ticks() == [TICK, greek, TICK, greek]
     assert columns.strings == ["binance", "BTC/USDT", "Ω/USDT"]
 
@@ -83,7 +83,7 @@ def test_a_text_that_is_no_utf8_fails_in_every_row_that_has_it() -> None:
     """An interned text is checked once, and its rows all fail."""
     good = CODEC.encode(TICK)
     bad = good.replace(b"BTC/", b"BTC\xff")
-    columns = decode_ticks([bad, good, bad], CODEC)
+    columns = decode_ticks(Spans.of([bad, good, bad]), CODEC)
     assert columns.ok.tolist() == [False, True, False]
     assert {error.reason for error in columns.errors.values()} == {DeadLetterReason.MALFORMED}
 
@@ -91,7 +91,7 @@ def test_a_text_that_is_no_utf8_fails_in_every_row_that_has_it() -> None:
 def test_thousands_of_distinct_texts_are_told_apart() -> None:
     """Interning compares bytes: no two texts share a number, and no text has two."""
     ticks = [replace(TICK, venue=f"v{n % 7}", source=f"s{n}", symbol=f"A{n % 1000}/B") for n in range(3000)]
-    columns = decode_ticks([CODEC.encode(tick) for tick in ticks], CODEC)
+    columns = decode_ticks(Spans.of([CODEC.encode(tick) for tick in ticks]), CODEC)
     assert columns.ticks() == ticks
     assert len(columns.strings) == len(set(columns.strings)) == 7 + 3000 + 1000
 
@@ -109,12 +109,12 @@ def test_texts_made_to_collide_are_still_told_apart() -> None:
     texts = [text for text in (f"x{n}" for n in range(100_000)) if _slot(text, mask) == 5][:80]
     assert len(texts) == 80
     ticks = [replace(TICK, symbol=text) for text in texts]
-    columns = decode_ticks([CODEC.encode(tick) for tick in ticks], CODEC)
+    columns = decode_ticks(Spans.of([CODEC.encode(tick) for tick in ticks]), CODEC)
     assert columns.ticks() == ticks
 
 
 @pytest.mark.parametrize("length", range(5))
 def test_values_shorter_than_their_header_are_not_framed(length: int) -> None:
     """Nothing is read past the end of a value, not even of the last one."""
-    columns = decode_ticks([CODEC.encode(TICK)[:length]], CODEC)
+    columns = decode_ticks(Spans.of([CODEC.encode(TICK)[:length]]), CODEC)
     assert columns.errors[0].reason is DeadLetterReason.NOT_FRAMED

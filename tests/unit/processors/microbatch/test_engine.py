@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from processors.kernel.pipeline import PipelineConfig, Stage
@@ -14,6 +15,7 @@ from processors.microbatch.publisher import Pending
 from processors.microbatch.reports import metrics
 from processors.microbatch.task import PartitionTask
 from schemas.codec import Codec
+from schemas.columns import Spans
 from schemas.reasons import DeadLetterReason
 from schemas.records import DeadLetter, Tick
 from schemas.topics import TOPICS
@@ -65,8 +67,8 @@ async def engine() -> MicroBatchEngine:
 
 def batch(start: int, values: list[bytes | None], *, first: int | None = None) -> FetchedBatch:
     first = start if first is None else first
-    offsets = list(range(first, first + len(values)))
-    return FetchedBatch(TICKS, 2, start, first + len(values), offsets, values, [() for _ in values])
+    offsets = np.arange(first, first + len(values))
+    return FetchedBatch(TICKS, 2, start, first + len(values), offsets, Spans.of(values))
 
 
 def sent(engine: MicroBatchEngine) -> Sent:
@@ -93,8 +95,8 @@ async def test_a_poison_record_is_a_dead_letter_wherever_it_is_and_costs_nothing
     accepted = await engine.accept(batch(100, values), GENERATION)
 
     assert accepted is not None
-    accepted.task.pipeline.run(accepted.inputs)
-    assert [each.offset for each in accepted.inputs if each.tick is None] == [100 + at]
+    accepted.task.pipeline.run(accepted.ticks)
+    assert accepted.ticks.offsets[~accepted.ticks.columns.ok].tolist() == [100 + at]
     (letter,) = sent(engine).of(DeadLetter)
     assert isinstance(letter, DeadLetter)
     assert (letter.reason, letter.source, letter.source_partition, letter.source_offset) == (reason, TICKS, 2, 100 + at)
@@ -111,7 +113,7 @@ async def test_a_tick_of_no_time_is_a_dead_letter(engine: MicroBatchEngine, chan
     accepted = await engine.accept(batch(100, [odd, GOOD[1]]), GENERATION)
 
     assert accepted is not None
-    assert [each.tick is None for each in accepted.inputs] == [True, False]
+    assert accepted.ticks.columns.ok.tolist() == [False, True]
     (letter,) = sent(engine).of(DeadLetter)
     assert isinstance(letter, DeadLetter)
     assert next(iter(changes)) in letter.detail
@@ -124,7 +126,7 @@ async def test_what_was_applied_is_not_applied_again(engine: MicroBatchEngine) -
     accepted = await engine.accept(batch(97, GOOD), GENERATION)
 
     assert accepted is not None
-    assert [each.offset for each in accepted.inputs] == [100, 101, 102, 103]
+    assert accepted.ticks.offsets.tolist() == [100, 101, 102, 103]
     assert engine.tasks[2].position == 104
 
 

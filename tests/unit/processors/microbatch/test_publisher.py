@@ -6,10 +6,13 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import numpy as np
 import pytest
 from aiokafka.errors import MessageSizeTooLargeError
+from aiokafka.record.memory_records import MemoryRecords
 
 from processors.microbatch.publisher import Pending, Publisher
+from processors.microbatch.recordbatch import Block, PrebuiltBatch
 from schemas.errors import ServiceUnavailable
 
 
@@ -18,17 +21,12 @@ class Metadata:
     offset: int
 
 
-@dataclass
-class FakeBuilder:
-    records: list[tuple[bytes | None, bytes, int]] = field(default_factory=list)
-    closed: bool = False
-
-    def append(self, *, timestamp: int, key: bytes | None, value: bytes) -> object:
-        self.records.append((key, value, timestamp))
-        return object()
-
-    def close(self) -> None:
-        self.closed = True
+def records_of(batch: PrebuiltBatch) -> list[tuple[bytes | None, bytes, int]]:
+    """What a consumer reads from a batch."""
+    (read,) = [MemoryRecords(bytes(batch._build())).next_batch()]
+    assert read is not None
+    assert read.validate_crc()
+    return [(record.key, record.value, record.timestamp) for record in read]
 
 
 @dataclass
@@ -40,12 +38,9 @@ class FakeProducer:
     holds: bool = False
     error: Exception | None = None
 
-    def create_batch(self) -> FakeBuilder:
-        return FakeBuilder()
-
-    async def send_batch(self, builder: FakeBuilder, topic: str, *, partition: int) -> asyncio.Future[Metadata]:
-        assert builder.closed
-        self.sent.append((topic, partition, builder.records))
+    async def send_batch(self, builder: PrebuiltBatch, topic: str, *, partition: int) -> asyncio.Future[Metadata]:
+        assert builder.closed()
+        self.sent.append((topic, partition, records_of(builder)))
         future: asyncio.Future[Metadata] = asyncio.get_running_loop().create_future()
         if self.error is not None:
             future.set_exception(self.error)
@@ -81,13 +76,13 @@ async def test_drain_returns_when_everything_added_before_it_is_acknowledged() -
     publisher, seen = make()
     task = await running(publisher, FakeProducer())
     publisher.add("t", 1, Pending(b"k", b"a", 1_000, "tick_to_bar"))
-    publisher.add("t", 1, Pending(b"k", b"b", 2_000))
+    publisher.add("t", 1, Pending(b"k", b"b", 2_000, "tick_to_bar"))
 
     await publisher.drain()
 
     assert publisher.end_offset("t", 1) == 102
     assert publisher.end_offset("t", 0) is None
-    assert seen == [("tick_to_bar", 4_000)]
+    assert seen == [("tick_to_bar", 4_000), ("tick_to_bar", 3_000)]
     await stop(task)
 
 
@@ -190,4 +185,30 @@ async def test_an_end_offset_never_falls() -> None:
     await publisher.drain()
 
     assert publisher.end_offset("t", 0) == 101
+    await stop(task)
+
+
+async def test_blocks_and_single_records_are_joined_in_order() -> None:
+    """Records of one kind go out together whatever they came in, each with its key, at our time."""
+    publisher, seen = make()
+    producer = FakeProducer()
+    block = Block(
+        b"bcd",
+        np.array([1, 3], np.int64),
+        [b"unused", b"k"],
+        np.array([1, -1], np.int64),
+        np.array([2_000, 1_000], np.int64),
+        "n",
+    )
+    publisher.add("t", 0, Pending(None, b"a", 3_000, "n"))
+    publisher.add("t", 0, block)
+    publisher.add("t", 0, block)
+    publisher.add("t", 0, Pending(b"k", b"e", 4_000, "n"))
+    task = await running(publisher, producer)
+
+    await publisher.drain()
+
+    twice = [(b"k", b"b", 5), (None, b"cd", 5)] * 2
+    assert producer.sent == [("t", 0, [(None, b"a", 5), *twice, (b"k", b"e", 5)])]
+    assert [us for _, us in seen] == [2_000, 3_000, 4_000, 3_000, 4_000, 1_000]
     await stop(task)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from copy import copy
-from dataclasses import astuple, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from schemas.enums import Side
 from schemas.records import Tick
@@ -102,13 +101,3 @@ class Ohlc:
     def copy(self) -> Ohlc:
         """Give one that can grow by itself."""
         return copy(self)
-
-    def state(self) -> list[Any]:
-        """Give it as JSON-able values."""
-        return [list(value) if isinstance(value, tuple) else value for value in astuple(self)]
-
-    @classmethod
-    def restored(cls, state: list[Any]) -> Ohlc:
-        """Build from what `state` gave."""
-        first_at, last_at, *rest = state
-        return cls((first_at[0], first_at[1]), (last_at[0], last_at[1]), *rest)

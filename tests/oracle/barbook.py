@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
-from processors.kernel.ohlc import Ohlc
 from schemas.enums import BarState, Flag, Timeframe
 from schemas.records import Market, Tick
+from tests.oracle.ohlc import Ohlc
 
 __all__ = ["HIGHER", "MINUTE_US", "BarBook", "Interval", "Slot"]
 
@@ -230,55 +229,3 @@ class BarBook:
         if slot is None:
             slot = slots[start] = Slot()
         return slot
-
-    def state(self) -> list[Any]:
-        """Give what is remembered."""
-        return [
-            *self.market,
-            self.source,
-            self.final_us,
-            self.closed_us,
-            [list(boundary) for boundary in self.boundaries],
-            {
-                str(timeframe): [
-                    [
-                        start,
-                        slot.ohlc.state() if slot.ohlc else None,
-                        slot.carry,
-                        str(slot.state),
-                        slot.revision,
-                        slot.is_complete,
-                        slot.flags,
-                    ]
-                    for start, slot in slots.items()
-                ]
-                for timeframe, slots in self.slots.items()
-            },
-            sorted(self.changed),
-            self.gap_us,
-            self.last_close,
-        ]
-
-    @classmethod
-    def restored(cls, state: list[Any]) -> BarBook:
-        """Build from what `state` gave."""
-        venue, symbol, source, final_us, closed_us, boundaries, slots, changed, gap_us, last_close = state
-        return cls(
-            (venue, symbol),
-            source,
-            final_us,
-            closed_us,
-            [(clock, boundary) for clock, boundary in boundaries],
-            {
-                timeframe: {
-                    start: Slot(
-                        Ohlc.restored(ohlc) if ohlc else None, carry, BarState(bar_state), revision, is_complete, flags
-                    )
-                    for start, ohlc, carry, bar_state, revision, is_complete, flags in slots[timeframe]
-                }
-                for timeframe in Timeframe
-            },
-            set(changed),
-            gap_us,
-            last_close,
-        )

@@ -1,0 +1,71 @@
+"""What the normaliser remembers of its streams, trades and sources, as arrays that compiled code works on too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from processors.kernel.lane import HEARD, PRINTS, STREAM, find_stream
+from processors.kernel.names import Names
+from processors.kernel.seen import SeenTrades
+
+__all__ = ["Growing", "Memory"]
+
+_NONE = -1
+
+
+class Growing:
+    """Rows of one type that become more; whoever keeps a row keeps its number."""
+
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self.rows: NDArray[Any] = np.zeros(0, dtype)
+
+    def fit(self, count: int) -> None:
+        """Have so many rows at least; new ones are all zero."""
+        if count > len(self.rows):
+            rows = np.zeros(2 * count + 14, self.rows.dtype)
+            rows[: len(self.rows)] = self.rows
+            self.rows = rows
+
+
+class Memory:
+    """The arrays of one partition's normaliser.
+
+    Attributes:
+        streams: By their own numbers; `prints` by market; `heard` by the number of the source's name.
+        seen: The keys of trades.
+    """
+
+    def __init__(self, names: Names, window: int) -> None:
+        self.names = names
+        self.streams = Growing(STREAM)
+        self.prints = Growing(PRINTS)
+        self.heard = Growing(HEARD)
+        self.seen = SeenTrades(window)
+        self.slots: NDArray[np.int64] = np.full((64, 2), _NONE, np.int64)
+        self._keys: list[tuple[int, int, int]] = []
+
+    def new_stream(self, source: str, venue: str, symbol: str) -> int:
+        """Make a stream and what belongs to its market; gives its number."""
+        number = len(self._keys)
+        market = self.names.market((venue, symbol))
+        key = (self.names.text(source), self.names.text(venue), self.names.text(symbol))
+        self.streams.fit(number + 1)
+        self.streams.rows["market"][number], self.streams.rows["source"][number] = market, key[0]
+        self.prints.fit(market + 1)
+        self.heard.fit(key[0] + 1)
+        self.seen.grow(market)
+        self._keys.append(key)
+        if 2 * len(self._keys) > len(self.slots):
+            self.slots = np.full((2 * len(self.slots), 2), _NONE, np.int64)
+            for other, known in enumerate(self._keys):
+                self._put(known, other)
+        else:
+            self._put(key, number)
+        return number
+
+    def _put(self, key: tuple[int, int, int], number: int) -> None:
+        source, venue, symbol = key
+        self.slots[find_stream(self.slots, *key)] = source << 42 | venue << 21 | symbol, number

@@ -1,0 +1,93 @@
+"""Steps as rows of numbers: how the bars stage reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import TypeAlias, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from processors.kernel.names import Names
+from processors.kernel.steps import GridStep, Step, TradeStep, WatermarkStep
+from schemas.enums import Side
+
+__all__ = ["GAP", "GRID", "STEP", "TRADE", "WATERMARK", "StepRows", "step_rows"]
+
+TRADE, WATERMARK, GAP, GRID = range(4)
+
+STEP = np.dtype(
+    [
+        (name, "<i8")
+        for name in (
+            "kind",
+            "market",
+            "source",
+            "offset",
+            "ts_recv",
+            "at_us",
+            "is_null",
+            "flags",
+            "price",
+            "size",
+            "is_buy",
+            "sequence",
+            "has_sequence",
+        )
+    ]
+)
+"""A step. `at_us` is a trade's event time, a watermark, or a grid point, and `is_null` says that there is none;
+`ts_recv` is that of the record that triggered it."""
+
+StepRows: TypeAlias = NDArray[np.void]
+"""Steps as rows of `STEP`."""
+
+_NO_TRADE = (0, 0, 0, 0, 0)
+
+
+def step_rows(steps: Sequence[Step | StepRows], names: Names) -> NDArray[np.void]:
+    """Give steps, those that are rows already among them, as rows of `STEP`."""
+    parts: list[StepRows] = [np.zeros(0, STEP)]
+    for is_rows, run in groupby(steps, key=lambda step: isinstance(step, np.ndarray)):
+        if is_rows:
+            parts += cast(Iterable[StepRows], run)
+        else:
+            parts.append(np.array([_row(step, names) for step in cast(Iterable[Step], run)], STEP))
+    return parts[1] if len(parts) == 2 else np.concatenate(parts)
+
+
+def _row(step: Step, names: Names) -> tuple[int, ...]:
+    if isinstance(step, TradeStep):
+        tick = step.tick
+        return (
+            TRADE,
+            names.market(tick.market),
+            names.text(tick.source),
+            step.offset,
+            tick.ts_recv,
+            tick.ts_event or 0,
+            tick.ts_event is None,
+            step.flags,
+            tick.price,
+            tick.size,
+            tick.side is Side.BUY,
+            tick.sequence or 0,
+            tick.sequence is not None,
+        )
+    if isinstance(step, GridStep):
+        return (GRID, 0, 0, step.offset, step.ts_trigger, step.ts_grid, 0, 0, *_NO_TRADE)
+    if isinstance(step, WatermarkStep):
+        is_null = step.watermark is None
+        return (
+            WATERMARK,
+            0,
+            names.text(step.source),
+            step.offset,
+            step.ts_recv,
+            step.watermark or 0,
+            is_null,
+            0,
+            *_NO_TRADE,
+        )
+    return (GAP, names.market(step.market), 0, step.offset, step.ts_recv, 0, 0, 0, *_NO_TRADE)

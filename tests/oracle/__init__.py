@@ -1,0 +1,1 @@
+"""Plain programs that say what compiled code must give."""
