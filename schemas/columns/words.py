@@ -1,0 +1,91 @@
+"""Eight bytes at a time in compiled code: loads, stores and bits that Numba has no words for.
+
+Addresses and words are int64, which keeps Numba from making floats of mixed signs. Nothing here is checked: who calls
+knows that the eight bytes are there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import int64, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+__all__ = ["address", "leading_zeros", "load", "shifted", "store", "swapped", "trailing_zeros"]
+
+_WORD = ir.IntType(64)
+_BYTE_ALIGNED = 1
+
+
+@intrinsic
+def address(_context: Any, array: Any) -> Any:
+    """Give where the bytes of a contiguous array begin."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        data = cgutils.create_struct_proxy(signature.args[0])(context, builder, values[0]).data
+        return builder.ptrtoint(data, _WORD)
+
+    return int64(array), generate
+
+
+@intrinsic
+def load(_context: Any, at: Any) -> Any:
+    """Read a little-endian word."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        return builder.load(builder.inttoptr(values[0], _WORD.as_pointer()), align=_BYTE_ALIGNED)
+
+    return int64(int64), generate
+
+
+@intrinsic
+def store(_context: Any, at: Any, word: Any) -> Any:
+    """Write a little-endian word."""
+
+    def generate(context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        builder.store(values[1], builder.inttoptr(values[0], _WORD.as_pointer()), align=_BYTE_ALIGNED)
+        return context.get_dummy_value()
+
+    return types.void(int64, int64), generate
+
+
+@intrinsic
+def shifted(_context: Any, word: Any, bits: Any) -> Any:
+    """Shift right by less than 64, filling with zeros."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        return builder.lshr(*values)
+
+    return int64(int64, int64), generate
+
+
+@intrinsic
+def swapped(_context: Any, word: Any) -> Any:
+    """Reverse the bytes."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        return builder.bswap(values[0])
+
+    return int64(int64), generate
+
+
+@intrinsic
+def leading_zeros(_context: Any, word: Any) -> Any:
+    """Count the zero bits above the highest one; the word is not 0."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        return builder.ctlz(values[0], ir.Constant(ir.IntType(1), 1))
+
+    return int64(int64), generate
+
+
+@intrinsic
+def trailing_zeros(_context: Any, word: Any) -> Any:
+    """Count the zero bits below the lowest one; the word is not 0."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        return builder.cttz(values[0], ir.Constant(ir.IntType(1), 1))
+
+    return int64(int64), generate
