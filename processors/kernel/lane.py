@@ -38,12 +38,13 @@ LANE = np.dtype(
         (name, "<i8")
         for name in (
             *("max_ahead_us", "max_age_us", "skew_us", "numerator", "denominator", "greatest_price"),
-            *("cause_topic", "cause_partition", "is_grid_plain", "is_reject_plain"),
+            *("cause_topic", "cause_partition", "is_grid_plain", "is_reject_plain", "is_published"),
             *("clock_us", "offset", "accepted", "duplicates", "too_old", "steps", "trades"),
         )
     ]
 )
-"""Limits; whether grid points and rejects may be passed here; the clock; and what was done, from 0 in each run."""
+"""Limits; whether grid points and rejects may be passed here, and trades are published; the clock; and what was done,
+from 0 in each run."""
 
 _BYTES = types.Array(uint8, 1, "C", readonly=True)
 _TRADE, _NO_SIDE, _BUY = KINDS.index(TickKind.TRADE), SIDES.index(Side.NONE), SIDES.index(Side.BUY)
@@ -148,6 +149,8 @@ def _accept(
     step.ts_recv, step.at_us, step.is_null, step.flags = tick.ts_recv, tick.ts_event, no_event, flags
     step.price, step.size, step.is_buy = tick.price, tick.size, tick.side == _BUY
     step.sequence, step.has_sequence = tick.sequence, not no_sequence
+    if not lane.is_published:
+        return
     trade = trades[lane.trades]
     lane.trades += 1
     trade.venue, trade.symbol, trade.source = texts[stream.market, 0], texts[stream.market, 1], stream.source
