@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from schemas.columns.words import leading_zeros, load, shifted, store, swapped
 from schemas.compiled import Array, compiled
+from schemas.machine import leading_zeros, load, shifted, store, swapped
 
 __all__ = ["VARINT_BYTES", "put_decimal64", "put_decimal128", "put_long", "put_text", "put_varint"]
 

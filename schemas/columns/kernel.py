@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from schemas.columns.words import address, load, shifted, store, swapped, trailing_zeros
 from schemas.compiled import Array, compiled
+from schemas.machine import address, load, shifted, store, swapped, trailing_zeros
 
 __all__ = [
     "ENTRY_WORDS",
@@ -143,7 +143,7 @@ def _place(first: int, last: int, length: int, mask: int) -> int:
 @compiled()
 def _same(one: int, other: int, length: int) -> bool:
     """Compare texts of more than 16 bytes that begin and end alike."""
-    for k in range(8, length - 8, 8):
+    for k in range(8, length - 8, 8):  # noqa: SIM110  compiled
         if load(one + k) != load(other + k):
             return False
     return True
@@ -163,7 +163,7 @@ def _grow(entries: Array, slots: Array, state: Array) -> None:
 
 
 @compiled()
-def _added(at: int, length: int, first: int, last: int, slot: int, texts: Any) -> int:
+def _added(at: int, length: int, first: int, last: int, slot: int, texts: Any) -> Any:
     """Keep a new text, a zero byte after it; give its number, negative where there is no room."""
     entries, slots, kept, state = texts
     number, used = state[0], state[2]
@@ -182,7 +182,7 @@ def _added(at: int, length: int, first: int, last: int, slot: int, texts: Any) -
 
 
 @compiled()
-def intern(at: int, length: int, guess: int, texts: Any) -> int:
+def intern(at: int, length: int, guess: int, texts: Any) -> Any:
     """Give the number of a text among the distinct texts of the batch, negative where it cannot have one.
 
     Args:

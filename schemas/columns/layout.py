@@ -72,14 +72,18 @@ class Layout:
     dtype: np.dtype[np.void]
 
 
-@cache
 def layout_of(record: type[Record]) -> Layout:
     """Lay out a record whose fields are all flat, by its newest committed schema.
 
     Raises:
         KeyError: one of them is not.
     """
-    return lay_out(load_schema(cast(str, topic_of(record).subject)))
+    return _committed(cast(str, topic_of(record).subject))
+
+
+@cache
+def _committed(subject: str) -> Layout:
+    return lay_out(load_schema(subject))
 
 
 def lay_out(schema: Json) -> Layout:

@@ -16,11 +16,11 @@ from pathlib import Path
 from textwrap import dedent, indent
 from typing import Any, cast
 
-import numpy as np
 from numba import boolean, int8, int32, int64, types, uint8, void
 
+from schemas import machine
 from schemas.codec import HEADER_SIZE
-from schemas.columns import encoder, kernel, words
+from schemas.columns import encoder, kernel
 from schemas.columns.layout import (
     OP_BOOLEAN,
     OP_DECIMAL64,
@@ -225,7 +225,7 @@ _WRITE_NULLABLE = """
 """
 
 _NAMES: dict[str, Any] = {
-    **{name: getattr(words, name) for name in words.__all__},
+    **{name: getattr(machine, name) for name in machine.__all__},
     **{name: getattr(kernel, name) for name in kernel.__all__},
     **{name: getattr(encoder, name) for name in encoder.__all__},
     "__name__": __name__,
