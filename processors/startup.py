@@ -86,6 +86,7 @@ def pipeline_config(settings: Settings) -> PipelineConfig:
     """
     return PipelineConfig(
         stages=_stages(settings),
+        publish_trades=settings.publish_trades,
         normalise=NormaliseConfig(
             max_age_us=settings.max_tick_age_ms * 1_000,
             spike_threshold=Fraction(str(settings.spike_threshold_pct)) / 100,
@@ -195,4 +196,5 @@ def describe(engine: MicroBatchEngine, settings: Settings, *, is_batching: bool)
         model=engine.model.model_id if engine.model else "none: model-free pricing",
         orders=f"{settings.executor_mode} account {settings.account}",
         venues=settings.quoted_venues,
+        trades="published" if settings.publish_trades else "not published: FLASHMM_PUBLISH_TRADES is off",
     )

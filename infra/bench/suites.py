@@ -10,20 +10,18 @@ from typing import Any
 
 from infra.bench.codec import codec_results
 from infra.bench.document import document, ratios
-from infra.bench.drain import Drain, DrainPlan, System, drain_all, flashmm_drain
+from infra.bench.drain import DrainPlan, System, drain_all, flashmm_drain
 from infra.bench.ground import Ground
 from infra.bench.growth import CASES, QUICK_CASES, grow, memory
 from infra.bench.latency import paced
 from infra.bench.log import BATCH_BYTES, TickLog
 from infra.bench.peers import PEERS, peer
 from infra.bench.sinks import sink_results
-from infra.runtime.settings import PREFIX, Settings
 from schemas.errors import ConfigurationError
 
 __all__ = ["OURS", "Options", "codec", "engine", "growth", "latency", "peers", "sinks"]
 
 OURS = ("flashmm", "flashmm-with-trades")
-_PUBLISH_TRADES = "publish_trades"
 _MARKETS = 40
 _RATES = (1_000, 10_000, 20_000, 50_000, 100_000, 200_000)
 _QUICK_RATES = (1_000,)
@@ -98,15 +96,7 @@ def _drains(bench: str, options: Options, names: Sequence[str]) -> dict[str, Any
 
 def _workers(ground: Ground) -> dict[str, System]:
     """Make our systems: the worker that publishes bars alone, and the one that publishes every trade too."""
-    if _PUBLISH_TRADES in Settings.model_fields:
-        return {name: flashmm_drain(ground, name, **{_PUBLISH_TRADES: name == OURS[1]}) for name in OURS}
-    return {OURS[0]: _cannot_leave_trades_out, OURS[1]: flashmm_drain(ground, OURS[1])}
-
-
-def _cannot_leave_trades_out(_: TickLog) -> Drain:
-    raise ConfigurationError(
-        f"{PREFIX}{_PUBLISH_TRADES.upper()}", "this version's worker always publishes trades", "See flashmm-with-trades"
-    )
+    return {name: flashmm_drain(ground, name, publish_trades=name == OURS[1]) for name in OURS}
 
 
 def latency(options: Options, rates: Sequence[int] = ()) -> dict[str, Any]:

@@ -119,6 +119,10 @@ class Settings(BaseSettings):
 
     # Processors
     stages: str = Field("normalise,bars,features,inference,quoting", description="Stages that a worker runs.")
+    publish_trades: bool = Field(
+        True,
+        description="Republish every accepted trade on market.trades, for the sinks; bars and quotes do without.",
+    )
     snapshot_interval_ms: int = Field(5_000, ge=100, description="Interval of state snapshots.")
     fetch_wait_ms: int = Field(5, ge=0, description="How long a fetch may wait for data.")
     session_timeout_ms: int = Field(

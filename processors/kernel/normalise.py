@@ -76,6 +76,7 @@ class Normaliser:
         topic, partition: Where the ticks come from; part of every record's cause.
         names: The partition's numbers, which trades and rows of steps are told in.
         is_stepwise: Whether the later stages read each step as an object; else they may come as rows.
+        publish_trades: Whether `trades` gives the accepted ones; all else is the same.
         on_reject: Told of every record that is not accepted: (offset, tick, reason).
     """
 
@@ -87,6 +88,7 @@ class Normaliser:
         names: Names,
         *,
         is_stepwise: bool = True,
+        publish_trades: bool = True,
         on_reject: OnReject | None = None,
     ) -> None:
         self._config = config
@@ -97,7 +99,7 @@ class Normaliser:
         self._counters = TickCounters(on_reject)
         self._clock = PartitionClock(config.max_ahead_us, config.max_message_records)
         self._streams: dict[tuple[str, str, str], Stream] = {}
-        self._trades = TradeTable(names, topic, partition)
+        self._trades = TradeTable(names, topic, partition, is_published=publish_trades)
         self._cursor = Cursor(topic, partition, _nowhere, self._trades)
         self._memory = Memory(names, config.dedup_window)
         limits = Limits(
@@ -165,14 +167,16 @@ class Normaliser:
         with self._emitting(emit) as steps:
             at = 0
             while at < len(columns):
-                upto = lane.end_of_trades(at)
-                if at < upto and not self._is_trimmed and self._clock.now_us is not None and not self._clock.candidate:
-                    at = self._overtake(lane, at, upto)
-                    if at == upto:
-                        continue
+                if lane.is_trade(at) and self._is_plain_here():
+                    at = self._overtake(lane, at, len(columns))
+                    if at == len(columns):
+                        break
                 self._take(int(offsets[at]), columns.tick(at))
                 at += 1
         return steps
+
+    def _is_plain_here(self) -> bool:
+        return not self._is_trimmed and self._clock.now_us is not None and not self._clock.candidate
 
     def trades(self) -> Rows:
         """Give the trades of the last batch."""
@@ -225,6 +229,7 @@ class Normaliser:
             cursor.partition,
             not self._is_stepwise and not self._markets.has_books,
             not self._is_told,
+            self._trades.is_published,
             self._clock.now_us,
             cursor.offset,
             *[0] * 5,

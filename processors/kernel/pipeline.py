@@ -58,9 +58,14 @@ class Output:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PipelineConfig:
-    """What the stages of a worker are configured with."""
+    """What the stages of a worker are configured with.
+
+    Attributes:
+        publish_trades: Whether accepted trades are republished, one for one.
+    """
 
     stages: frozenset[Stage] = frozenset(Stage)
+    publish_trades: bool = True
     normalise: NormaliseConfig = field(default_factory=NormaliseConfig)
     bars: BarConfig = field(default_factory=BarConfig)
     features: FeatureConfig = field(default_factory=FeatureConfig)
@@ -98,6 +103,7 @@ class PartitionPipeline:
             partition,
             self.names,
             is_stepwise=bool(config.stages - {Stage.NORMALISE, Stage.BARS}),
+            publish_trades=config.publish_trades,
             on_reject=on_reject,
         )
         self.bar_builder = BarBuilder(config.bars, topic, partition, self.names)

@@ -18,9 +18,14 @@ _NULLABLE = tuple(layout_of(Trade).null_bits.items())
 
 
 class TradeTable:
-    """Rows of trades and the text that their spans point into: that of the batch, then what is added."""
+    """Rows of trades and the text that their spans point into: that of the batch, then what is added.
 
-    def __init__(self, names: Names, topic: str, partition: int) -> None:
+    Args:
+        is_published: Whether trades are wanted; if not, the table stays empty.
+    """
+
+    def __init__(self, names: Names, topic: str, partition: int, *, is_published: bool) -> None:
+        self.is_published = is_published
         self._names = names
         self._cause = names.text(topic), partition
         self.rows: NDArray[np.void] = np.zeros(0, row_dtype(Trade))
@@ -36,7 +41,7 @@ class TradeTable:
 
     def fit(self, more: int) -> None:
         """Make room for so many trades."""
-        if self.count + more > len(self.rows):
+        if self.is_published and self.count + more > len(self.rows):
             rows = np.zeros(2 * (self.count + more), self.rows.dtype)
             rows[: self.count] = self.rows[: self.count]
             self.rows = rows
@@ -48,6 +53,8 @@ class TradeTable:
 
     def put(self, tick: Tick, trade_id: str, flags: int, offset: int, cause_offset: int, ts_trigger: int) -> None:
         """Add a trade made of a tick, at `offset`, by the record at `cause_offset`."""
+        if not self.is_published:
+            return
         self.fit(1)
         names = self._names
         market = names.market(tick.market)

@@ -99,8 +99,9 @@ _EXTREMES: tuple[dict[str, Any], ...] = (
 class Log:
     """A partition that is fed, and the bytes of all that came out by topic."""
 
-    def __init__(self, stages: frozenset[Stage], *, is_told: bool) -> None:
+    def __init__(self, stages: frozenset[Stage], *, is_told: bool, publish_trades: bool = True) -> None:
         self.stages = stages
+        self.publish_trades = publish_trades
         self.rejects: list[tuple[int, RejectReason]] | None = [] if is_told else None
         self.published: dict[type[Record], list[tuple[bytes, int]]] = {record: [] for record in CODECS}
         self.pipeline = self._new()
@@ -111,7 +112,11 @@ class Log:
             self.rejects.append((offset, reason))
 
         return PartitionPipeline(
-            PipelineConfig(stages=self.stages, normalise=NormaliseConfig(dedup_window=16, max_message_records=5)),
+            PipelineConfig(
+                stages=self.stages,
+                publish_trades=self.publish_trades,
+                normalise=NormaliseConfig(dedup_window=16, max_message_records=5),
+            ),
             "market.ticks",
             2,
             instruments=Instruments(),
@@ -150,16 +155,20 @@ def compare(log: list[Tick | None], cuts: list[int], stages: frozenset[Stage], *
     plain = Log(stages, is_told=is_told)
     plain.feed([Input(3 * offset, tick) for offset, tick in enumerate(log)])
     fast = Log(stages, is_told=is_told)
-    for begin, end in pairwise([0, *sorted(set(cuts)), len(log)]):
-        values = [b"junk" if tick is None else CODECS[Tick].encode(tick) for tick in log[begin:end]]
-        fast.feed(Ticks(np.arange(3 * begin, 3 * end, 3), decode_ticks(Spans.of(values), CODECS[Tick])))
-        if restarts:
-            fast.restart()
+    _feed_cut(fast, log, cuts, restarts=restarts)
     assert fast.published == plain.published
     assert fast.pipeline.counters() == plain.pipeline.counters()
     assert fast.rejects == plain.rejects
     assert json.dumps(fast.pipeline.state()) == json.dumps(plain.pipeline.state())
     return fast
+
+
+def _feed_cut(fast: Log, log: list[Tick | None], cuts: list[int], *, restarts: bool) -> None:
+    for begin, end in pairwise([0, *sorted(set(cuts)), len(log)]):
+        values = [b"junk" if tick is None else CODECS[Tick].encode(tick) for tick in log[begin:end]]
+        fast.feed(Ticks(np.arange(3 * begin, 3 * end, 3), decode_ticks(Spans.of(values), CODECS[Tick])))
+        if restarts:
+            fast.restart()
 
 
 @pytest.mark.parametrize("make", [trades_log, hostile_log])
@@ -185,3 +194,20 @@ def test_a_long_log_of_six_markets() -> None:
 
     assert len(fast.published[Trade]) > 5_000
     assert len(fast.published[Bar]) > 5_000
+
+
+@pytest.mark.parametrize("stages", [BARS, BARS | {Stage.FEATURES}])
+def test_trades_left_out_change_nothing_else(stages: frozenset[Stage]) -> None:
+    """No row of `market.trades`; the same bars, quotes, counts and state as with them."""
+    log = trades_log(seed=4, length=1_000)
+    full, short = Log(stages, is_told=False), Log(stages, is_told=False, publish_trades=False)
+    for one in (full, short):
+        _feed_cut(one, log, [10, 500], restarts=False)
+
+    assert full.published.pop(Trade)
+    assert not short.published.pop(Trade)
+    assert short.published == full.published
+    counted, kept = full.pipeline.counters(), full.pipeline.state()
+    assert short.pipeline.counters() == {name: n for name, n in counted.items() if name != "trades"}
+    del kept["emitted"]["trades"]
+    assert short.pipeline.state() == kept
