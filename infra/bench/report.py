@@ -75,9 +75,10 @@ are p50 / p99 / p99.9 / max. What the worker reports itself goes on to the broke
 greatest of its windows. Rates rise until one is not kept up with: the last trade came more than a second late,
 or the sender could not keep its pace. `worker_cores` is CPU seconds a second.""",
     "codec": """\
-Single ticks as above, in one thread without Kafka: the best of five passes. `columns` is the compiled decoder
-on batches of 4,096 values, `codec` the platform's codec for one record. `fastavro` and `avro` are used without
-logical types, which is what they are fastest at.""",
+Ticks as above, and trades and bars made of them, in one thread without Kafka: CPU time of the thread, the best of
+five passes. `columns` are the compiled decoder and encoders on batches of 4,096 and of 512 records, `codec` the
+platform's codec for one record. `fastavro` and `avro` are used without logical types, which is what they are fastest
+at.""",
     "growth": """\
 Drains as in *Engine*, publishing trades, each case on a broker of its own, with one thing changed at a time
 from 40 markets, 4 partitions and one worker; two workers start together and share the partitions, so their time
