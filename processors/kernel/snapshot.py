@@ -41,6 +41,8 @@ CHUNK_BYTES = 512 * 1024
 _MANIFEST = "manifest"
 _MAX_STATE_BYTES = 256 * 1024 * 1024
 _HEAD_LENGTH = 4
+_BLOCK_BYTES = 256 * 1024
+"""Turned at a time: for as long other threads wait for the interpreter."""
 _TABLE = "\0table"
 _KEPT = 2
 
@@ -108,7 +110,8 @@ def _deflated(frozen: Frozen) -> bytes:
     deflater = zlib.compressobj(1)
     parts = [deflater.compress(len(frozen.head).to_bytes(_HEAD_LENGTH, "big")), deflater.compress(frozen.head)]
     # First bytes of all rows, then second ones, and so on: alike ones together make it less than half as long.
-    parts += [deflater.compress(_turned(table.data, table.width)) for table in frozen.tables]
+    for table in frozen.tables:
+        parts += [deflater.compress(_turned(block, table.width)) for block in _blocks(table.data, table.width)]
     return b"".join((*parts, deflater.flush()))
 
 
@@ -117,14 +120,19 @@ def _inflated(packed: bytes) -> Frozen:
     at = _HEAD_LENGTH + int.from_bytes(raw[:_HEAD_LENGTH], "big")
     head, tables = raw[_HEAD_LENGTH:at], []
     for size, width in json.loads(head)["tables"]:
-        tables.append(Table(bytes(_turned(raw[at : at + size], size // max(width, 1))), width))
+        blocks = _blocks(raw[at : at + size], width)
+        tables.append(Table(b"".join(_turned(block, len(block) // width) for block in blocks), width))
         at += size
     return Frozen(head, tuple(tables))
 
 
-def _turned(data: bytes, width: int) -> memoryview:
-    cells = np.frombuffer(data, np.uint8)
-    return np.ascontiguousarray(cells.reshape(-1, width).T if len(cells) else cells).reshape(-1).data
+def _blocks(data: bytes, width: int) -> list[bytes]:
+    length = max(_BLOCK_BYTES // width, 1) * width
+    return [data[at : at + length] for at in range(0, len(data), length)]
+
+
+def _turned(block: bytes, width: int) -> memoryview:
+    return np.ascontiguousarray(np.frombuffer(block, np.uint8).reshape(-1, width).T).reshape(-1).data
 
 
 @dataclass(frozen=True, slots=True)
