@@ -189,7 +189,7 @@ def _load(seen: Any, key: Array, counts: Array, shared: Array, lengths: Array, t
                 key[k] = text[end]
                 end += 1
             remember(seen, market, digest_of(key, 0, length), key, 0, length)
-    return done == len(lengths) and end == len(text)  # type: ignore[no-any-return]
+    return done == len(lengths) and end == len(text)
 
 
 @compiled(boolean(SEEN, int64, _BYTES))
