@@ -70,6 +70,7 @@ class Exposure:
 class _Known:
     order: Order
     asked_us: int = 0
+    named_us: int = 0
     is_gone: bool = False
 
 
@@ -133,9 +134,9 @@ class Blotter:
 
     # What the venue answers
 
-    def accepted(self, nonce: int, venue_order_id: str) -> Order:
+    def accepted(self, nonce: int, venue_order_id: str, now_us: int) -> Order:
         """Note that the venue took an order."""
-        return self._bind(nonce, venue_order_id)
+        return self._bind(nonce, venue_order_id, now_us)
 
     def refused(self, nonce: int) -> Order:
         """Note that the venue definitely refused an order."""
@@ -149,7 +150,16 @@ class Blotter:
         """Note that the venue definitely took an order out of its book."""
         return self._now(nonce, self[nonce].ended(OrderState.CANCELLED))
 
+    def expired(self, nonce: int) -> Order:
+        """Note that the venue forgot an order because its time was over."""
+        return self._now(nonce, self[nonce].ended(OrderState.EXPIRED))
+
     # What the venue tells when asked
+
+    def order_of(self, venue_order_id: str) -> Order | None:
+        """Give the order that the venue calls so; None where it has not been told which one it is."""
+        nonce = self._nonces.get(venue_order_id)
+        return None if nonce is None else self[nonce]
 
     def fill(self, fill: Fill) -> bool:
         """Take a trade of ours, in whatever state its order is; False where it was told before.
@@ -165,29 +175,30 @@ class Blotter:
             self._now(nonce, self[nonce].with_filled(self._filled(fill.venue_order_id)))
         return True
 
-    def list(self, listing: Listing) -> list[Listed]:
+    def take_listing(self, listing: Listing) -> list[Listed]:
         """Take the open orders; give those that should not be there: unknown to us, or over as far as we know."""
         self._listed_us = max(self._listed_us, listing.asked_us)
         ours = {one.nonce: one for one in listing.orders if one.nonce in self._orders}
         for nonce, one in ours.items():
-            self._bind(nonce, one.venue_order_id)
+            self._bind(nonce, one.venue_order_id, listing.asked_us)
         for nonce, known in self._orders.items():
             if not known.order.is_live or known.asked_us >= listing.asked_us:
                 continue  # what was asked for since then, the listing cannot know
             if nonce in ours:
                 known.is_gone = False
                 known.order = known.order.seen()
-            else:
-                known.is_gone = known.order.venue_order_id is not None
+            elif known.order.venue_order_id is not None and known.named_us < listing.asked_us:
+                # It was in the book when it got its name, so it has left; before that it may not have arrived yet.
+                known.is_gone = True
         return [one for one in listing.orders if one.nonce not in self._orders or not self[one.nonce].is_live]
 
     def settle(self, is_equal: Mapping[Market, bool], now_us: int) -> list[Order]:
         """End what can be ended where the venue's positions equal ours; give what ended.
 
         Args:
-            is_equal: By market, whether the position equals the sum of our fills, both asked for after the last listing.
+            is_equal: By market, whether the position equals the sum of our fills, asked for after the last listing.
         """
-        self._match()
+        self._match(now_us)
         ended = []
         for nonce, known in self._orders.items():
             order = known.order
@@ -216,7 +227,7 @@ class Blotter:
         is_unknown = order.state is OrderState.UNKNOWN and order.venue_order_id is None
         return is_unknown and self._listed_us > order.ts_expire + self._arrival_us
 
-    def _match(self) -> None:
+    def _match(self, now_us: int) -> None:
         """Match trades of orders that the venue never named to the oldest unknown order that they can be of.
 
         Where there are two, they are alike, and the one that is in the book has been named by the listing.
@@ -226,9 +237,11 @@ class Blotter:
                 continue
             nonce = min((order.nonce for order in self if _can_be_of(order, fills)), default=None)
             if nonce is not None:
-                self._bind(nonce, name)
+                self._bind(nonce, name, now_us)
 
-    def _bind(self, nonce: int, venue_order_id: str) -> Order:
+    def _bind(self, nonce: int, venue_order_id: str, now_us: int) -> Order:
+        if self[nonce].venue_order_id is None:
+            self._orders[nonce].named_us = now_us
         self._nonces[venue_order_id] = nonce
         return self._now(nonce, self[nonce].accepted(venue_order_id).with_filled(self._filled(venue_order_id)))
 

@@ -1,8 +1,8 @@
-"""The life of one order, and what the venue can say that changes it. Pure.
+r"""The life of one order, and what the venue can say that changes it. Pure.
 
     INTENT -> SENT -> OPEN -> PARTIAL -> FILLED
-                 \\-> REJECTED   \\-> CANCELLED, EXPIRED
-                  \\-> UNKNOWN -> any of them
+                 \-> REJECTED   \-> CANCELLED, EXPIRED
+                  \-> UNKNOWN -> any of them
 
 A timeout is never a rejection: whatever was sent without a definite answer is UNKNOWN, counts as if it were open, and
 stops being so only by a fact (see `Blotter`). Fills are facts too: they count in every state, also after the end.
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum, unique
-from typing import Self
+from typing import Self, TypeVar
 
 from schemas.enums import Side
 from schemas.records import Market
@@ -44,6 +44,8 @@ class OrderState(StrEnum):
         """Whether an order in this state may still fill."""
         return self in _LIVE
 
+
+_Order = TypeVar("_Order", bound="Order")
 
 _LIVE = frozenset({OrderState.INTENT, OrderState.SENT, OrderState.OPEN, OrderState.PARTIAL, OrderState.UNKNOWN})
 _UNANSWERED = frozenset({OrderState.INTENT, OrderState.SENT, OrderState.UNKNOWN})
@@ -90,7 +92,7 @@ class Order:
     def accepted(self, venue_order_id: str) -> Self:
         """Note that the venue has it in its book, or had; a late answer does not bring an ended order back."""
         order = replace(self, venue_order_id=venue_order_id)
-        return order._working() if order.state in _UNANSWERED else order
+        return _working(order) if order.state in _UNANSWERED else order
 
     def refused(self) -> Self:
         """Note a definite refusal; of an order that the venue had acknowledged it is a contradiction: UNKNOWN."""
@@ -109,7 +111,7 @@ class Order:
 
     def seen(self) -> Self:
         """Note that the venue lists it among the open orders: whatever was asked before was not to cancel it."""
-        return replace(self._working(), is_cancelling=False)
+        return replace(_working(self), is_cancelling=False)
 
     def with_filled(self, filled: int) -> Self:
         """Note how much of it traded in all."""
@@ -124,5 +126,6 @@ class Order:
         """Note that it is out of the book: CANCELLED or EXPIRED."""
         return replace(self, state=state) if self.is_live else self
 
-    def _working(self) -> Self:
-        return replace(self, state=OrderState.PARTIAL if self.filled else OrderState.OPEN)
+
+def _working(order: _Order) -> _Order:
+    return replace(order, state=OrderState.PARTIAL if order.filled else OrderState.OPEN)
