@@ -22,7 +22,7 @@ from sinks.executor.port import Answer, Answered, Filled, Listings, Moment, Orde
 __all__ = ["PaperVenue"]
 
 _TRADES_REMEMBERED = 1_024
-_BPS = 10_000
+_PPM = 1_000_000
 
 
 @dataclass(slots=True)
@@ -154,7 +154,7 @@ class _PaperMarket:
             side=order.side,
             price=order.price,
             size=size,
-            fee=divide_half_even(order.price * size * self.instrument.maker_fee_bps, _BPS),
+            fee=divide_half_even(order.price * size * self.instrument.maker_fee_ppm, _PPM),
             ts_event=at.ts_event,
         )
         return Filled(fill, at)
