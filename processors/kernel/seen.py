@@ -18,8 +18,8 @@ import numpy as np
 from numba import boolean, from_dtype, int64, types, uint8
 from numpy.typing import NDArray
 
-from processors.kernel.machine import address, load, prefetch, shifted
 from schemas.compiled import Array, compiled
+from schemas.machine import address, load, prefetch, shifted
 
 __all__ = ["KEY_BYTES", "SEEN", "SeenTrades", "digest_of", "expect", "is_seen", "remember"]
 
@@ -43,9 +43,9 @@ SEEN = types.Tuple((types.Array(from_dtype(_WINDOW), 1, "C"), int64[:, :, ::1], 
 def _word(text: Array, at: int, end: int) -> int:
     """Give up to eight bytes of a text, zeros where they would be behind `end`."""
     if end - at >= 8:
-        return load(address(text) + at)  # type: ignore[no-any-return]
+        return load(address(text) + at)
     if at + 8 <= len(text):
-        return load(address(text) + at) & ((1 << 8 * (end - at)) - 1)  # type: ignore[no-any-return]
+        return load(address(text) + at) & ((1 << 8 * (end - at)) - 1)
     word: Any = 0
     for k in range(end - at):
         word |= np.int64(text[at + k]) << 8 * k
