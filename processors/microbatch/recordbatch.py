@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from aiokafka.record.util import calc_crc32c
 from numba import int64, types, uint8
 from numpy.typing import NDArray
 
+from processors.microbatch.crc32c import crc32c
 from schemas.columns.encoder import VARINT_BYTES, put_long
 from schemas.compiled import Array, compiled
 
@@ -124,7 +124,7 @@ class PrebuiltBatch:
         now_ms: Kafka's timestamp of every record.
     """
 
-    def __init__(self, buffer: bytearray, count: int, now_ms: int) -> None:
+    def __init__(self, buffer: memoryview, count: int, now_ms: int) -> None:
         self._buffer = buffer
         self._count = count
         self._now_ms = now_ms
@@ -151,7 +151,7 @@ class PrebuiltBatch:
     def _set_producer_state(self, producer_id: int, producer_epoch: int, base_sequence: int) -> None:
         self._producer = producer_id, producer_epoch, base_sequence
 
-    def _build(self) -> bytearray:
+    def _build(self) -> memoryview:
         size = len(self._buffer)
         last = self._count - 1
         _HEADER.pack_into(
@@ -169,7 +169,7 @@ class PrebuiltBatch:
             *self._producer,
             self._count,
         )
-        _CRC.pack_into(self._buffer, _CRC_AT, calc_crc32c(memoryview(self._buffer)[_CHECKED_FROM:]))
+        _CRC.pack_into(self._buffer, _CRC_AT, crc32c(self._buffer[_CHECKED_FROM:]))
         return self._buffer
 
 
@@ -190,5 +190,4 @@ def prebuilt(block: Block, begin: int, max_bytes: int, now_ms: int) -> tuple[Pre
     upto = _write_records(
         np.frombuffer(block.data, np.uint8), block.ends, keys, spans, block.key_of, begin, out, written
     )
-    buffer = bytearray(out.data[: int(written[0])])
-    return PrebuiltBatch(buffer, upto - begin, now_ms), upto
+    return PrebuiltBatch(out.data[: int(written[0])], upto - begin, now_ms), upto
