@@ -28,10 +28,8 @@ def test_single_records_give_the_same_bars_as_batches(start_run: StartRun) -> No
     worker = batched.start()
     batched.drain(worker)
     assert _SAYS not in worker.log.read_bytes()
-    bars = [sorted(map(_content, read(run.settings, "market.bars"))) for run in (single, batched)]
+    bars = [
+        sorted((message.partition(), message.offset(), repr(bar)) for message, bar in read(run.settings, "market.bars"))
+        for run in (single, batched)
+    ]
     assert bars[0] == bars[1]
-
-
-def _content(read_bar: tuple[int, object]) -> str:
-    """Give a bar with where it lies, as text."""
-    return repr(read_bar)
