@@ -25,7 +25,7 @@ START_US = 1_700_000_000_000_000
 class Venue(RuleBasedStateMachine):
     """Orders of all kinds, cancellations, time, funding and late fills, in any order."""
 
-    @initialize(deposit=st.integers(0, 3_000))
+    @initialize(deposit=st.integers(0, 3_000) | st.just(1_000_000))
     def start(self, deposit: int) -> None:
         self.exchange = Exchange([PRODUCT], house=[HOUSE])
         self.now_us = START_US
@@ -39,6 +39,13 @@ class Venue(RuleBasedStateMachine):
             self.deposits += deposit * ONE
 
     @rule(
+        owner=st.sampled_from(OWNERS), is_buy=st.booleans(), ticks=st.integers(41_998, 42_002), lots=st.integers(1, 999)
+    )
+    def trade(self, owner: Owner, is_buy: bool, ticks: int, lots: int) -> None:
+        """Plain orders close to each other, so that much is traded."""
+        self.place(owner, is_buy, ticks, lots, OrderType.LIMIT, TimeInForce.GTC, 60_000)
+
+    @rule(
         owner=st.sampled_from(OWNERS),
         is_buy=st.booleans(),
         ticks=st.integers(41_980, 42_020),
@@ -47,6 +54,12 @@ class Venue(RuleBasedStateMachine):
         force=st.sampled_from(TimeInForce),
         life_ms=st.integers(-1, 5_000),
     )
+    def place_any(
+        self, owner: Owner, is_buy: bool, ticks: int, lots: int, kind: OrderType, force: TimeInForce, life_ms: int
+    ) -> None:
+        """Orders of every kind, valid or not."""
+        self.place(owner, is_buy, ticks, lots, kind, force, life_ms)
+
     def place(
         self, owner: Owner, is_buy: bool, ticks: int, lots: int, kind: OrderType, force: TimeInForce, life_ms: int
     ) -> None:

@@ -120,7 +120,7 @@ class Exchange:
         trades = tuple(self._match(order, product, now_us))
         if not order.residual:
             status = OrderStatus.FILLED
-        elif order.time_in_force is TimeInForce.GTC and order.order_type is not OrderType.MARKET:
+        elif self._may_rest(order):
             status = OrderStatus.OPEN
             self.orders[order.order_id] = self._own_orders[order.owner][order.order_id] = order
             self.books[order.product_id].add(order)
@@ -223,6 +223,11 @@ class Exchange:
         if required > self.margin_required(owner) and required > self.ledger.equity(owner, self.marks):
             raise Refused(RefusalReason.NO_MARGIN)
 
+    def _may_rest(self, order: RestingOrder) -> bool:
+        """Tell whether what is left of an order waits; what can reduce no more would cross the book."""
+        is_lasting = order.time_in_force is TimeInForce.GTC and order.order_type is not OrderType.MARKET
+        return is_lasting and self._crossed(order) is None
+
     def _note_nonce(self, order: RestingOrder) -> None:
         if order.owner not in self._house:  # whose numbers are unique by themselves
             self._nonces.add((order.owner, order.nonce))
@@ -283,13 +288,15 @@ class Exchange:
 
     def _takeable(self, order: RestingOrder) -> int:
         """Give how much of an order would trade at once."""
-        found = 0
+        found: Counter[Owner] = Counter()
         for maker in self.books[order.product_id].orders(is_buy=not order.is_buy):
             if maker.price > order.price if order.is_buy else maker.price < order.price:
                 break
             if maker.owner != order.owner:
-                found += self._fillable(maker)
-        return found
+                # What an owner's orders before this one trade leaves less for it to reduce.
+                most = self._reducible(maker) - found[maker.owner] if maker.is_reduce_only else maker.residual
+                found[maker.owner] += max(0, min(maker.residual, most))
+        return min(found.total(), self._fillable(order))
 
     def _fillable(self, order: RestingOrder) -> int:
         return min(order.residual, self._reducible(order)) if order.is_reduce_only else order.residual
