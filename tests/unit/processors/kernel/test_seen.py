@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections import deque
 from random import Random
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numba import int64, types, uint8
 
-from processors.kernel.seen import KEY_BYTES, SeenTrades
+from processors.kernel.seen import KEY_BYTES, SeenTrades, digest_of
+from schemas.compiled import Array, compiled
+
+
+@compiled(int64(types.Array(uint8, 1, "C", readonly=True)))
+def _digest(key: Array) -> int:
+    return digest_of(key, 0, len(key))
 
 
 @settings(max_examples=60, deadline=None)
@@ -48,3 +56,15 @@ def test_a_market_without_trades_has_no_keys() -> None:
     seen = SeenTrades(4)
     seen.grow(2)
     assert seen.keys(1) == seen.keys(9) == []
+
+
+@pytest.mark.parametrize("form", ["{}", "warm{}", "{:07d}x", "{:012d}", "trade-{:060d}", "{:b}"])
+def test_keys_that_are_alike_fall_into_different_buckets(form: str) -> None:
+    """Which is what makes them quick to find: of a hash's bits, the lowest choose the bucket."""
+    digests = [_digest(np.frombuffer(form.format(number).encode(), np.uint8)) for number in range(4_096)]
+
+    assert len(set(digests)) == 4_096
+    for shift in (0, 20, 44):
+        _, counts = np.unique([digest >> shift & 255 for digest in digests], return_counts=True)
+        assert len(counts) == 256
+        assert counts.max() < 48
