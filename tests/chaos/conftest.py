@@ -26,7 +26,7 @@ from tests.services import ROOT, missing
 
 IS_LONG = os.environ.get("FLASHMM_CHAOS") == "long"
 GROUP = "flashmm.normalise-bars"
-STARTS_WITHIN_S = 90
+STARTS_WITHIN_S = 180  # the first worker of a checkout compiles its kernels
 
 
 @dataclass

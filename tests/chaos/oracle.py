@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import fastavro
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from infra.local.process import wait_until
 from infra.runtime.kafka import consumer_config
 from infra.runtime.settings import Settings
 
@@ -54,7 +55,7 @@ def messages(settings: Settings, topic: str) -> Iterator[Message]:
     consumer = Consumer(consumer_config(settings, "reader-without-commits"))
     for partition in range(settings.kafka_partitions):
         pair = TopicPartition(topic, partition, 0)
-        at, end = consumer.get_watermark_offsets(pair, timeout=10)
+        at, end = bounds(consumer, pair)
         pair.offset = at
         consumer.assign([pair])
         while at < end:
@@ -63,6 +64,22 @@ def messages(settings: Settings, topic: str) -> Iterator[Message]:
                     at = message.offset() + 1
                     yield message
     consumer.close()
+
+
+def bounds(consumer: Consumer, pair: TopicPartition) -> tuple[int, int]:
+    """Give where a partition begins and ends; the broker may not know yet that it leads one that was just made."""
+    found: list[tuple[int, int]] = []
+
+    def is_told() -> bool:
+        try:
+            found.append(consumer.get_watermark_offsets(pair, timeout=10))
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.NOT_LEADER_FOR_PARTITION:
+                raise
+        return bool(found)
+
+    assert wait_until(is_told, timeout_s=30)
+    return found[0]
 
 
 def read(settings: Settings, name: str) -> Iterator[tuple[Message, dict[str, Any] | None]]:

@@ -1,6 +1,6 @@
 """Workers that are killed, joined and left while the log grows publish what it says, once.
 
-In the long form (FLASHMM_CHAOS=long) the log has ten million ticks, or FLASHMM_CHAOS_TICKS of them.
+In the long form (FLASHMM_CHAOS=long) the log has ten million ticks, or CHAOS_TICKS of them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.timeout(10_800 if IS_LONG else 300),
 ]
 
-TICKS = int(os.environ.get("FLASHMM_CHAOS_TICKS", "10000000")) if IS_LONG else 15_000
+TICKS = int(os.environ.get("CHAOS_TICKS", "10000000")) if IS_LONG else 15_000
 PER_SECOND = 500 if IS_LONG else 16
 LEAST_KILLS = 20 if IS_LONG else 2
 LONGEST_LIFE_S = 8 if IS_LONG else 2

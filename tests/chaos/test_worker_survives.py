@@ -11,7 +11,7 @@ from infra.local.process import wait_until
 from infra.runtime.kafka import consumer_config, producer_config
 from tests.chaos.conftest import Run, StartRun
 from tests.chaos.log import Feed, made_ticks
-from tests.chaos.oracle import read
+from tests.chaos.oracle import bounds, read
 
 pytestmark = [
     pytest.mark.kafka,
@@ -64,7 +64,7 @@ def newest_manifests(run: Run) -> dict[int, int]:
     topic = f"{run.settings.topic_prefix}state.snapshots"
     consumer = Consumer(consumer_config(run.settings, "reader-without-commits"))
     for partition in range(4):
-        low, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
+        low, end = bounds(consumer, TopicPartition(topic, partition))
         consumer.assign([TopicPartition(topic, partition, low)])
         while low < end:
             for message in consumer.consume(100, 0.5):
@@ -96,7 +96,7 @@ def damage(run: Run) -> None:
     newest: dict[int, bytes] = {}
     consumer = Consumer(consumer_config(run.settings, "reader-without-commits"))
     for partition in range(4):
-        low, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
+        low, end = bounds(consumer, TopicPartition(topic, partition))
         consumer.assign([TopicPartition(topic, partition, low)])
         while low < end:
             for message in consumer.consume(100, 0.5):
