@@ -126,7 +126,7 @@ def test_an_account_is_heard_of_before_the_market_data_that_waits(start_run: Sta
     write_log(run, written)
     account = Account(run)
     account.hold(1)
-    worker = run.start(**ALL_STAGES)
+    worker = run.start(**ALL_STAGES, FLASHMM_BATCH_MAX_RECORDS="500")
     assert wait_until(lambda: decided(run) > 0, timeout_s=60), worker.log_tail()
 
     account.hold(2)
