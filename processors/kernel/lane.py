@@ -1,8 +1,7 @@
-"""The fast lane of the normaliser: plain trades of known streams, in compiled code.
+"""Plain trades of known streams, in compiled code.
 
-It takes row after row of a decoded batch as long as each is a trade like most: a message by itself, next in its stream,
-near the last price. At the first that is not it stops, having done nothing of it, and the normaliser takes that row. So
-rare cases have one meaning, in `normalise`; both work on the same memory.
+A trade like most is a message by itself, next in its stream, near the last price. One that is not is left to the
+normaliser, with nothing done of it.
 """
 
 from __future__ import annotations
@@ -10,55 +9,56 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import from_dtype, int64, types, uint8
+from numba import int64
 
-from processors.kernel.clock import BOOK_GRID_US, GRID_US
-from processors.kernel.seen import KEY_BYTES, SEEN, is_seen, remember
-from processors.kernel.steprows import GRID, STEP, TRADE
-from schemas.columns import KINDS, SIDES
-from schemas.columns.layout import layout_of
-from schemas.columns.rows import row_dtype
+from processors.kernel.seen import KEY_BYTES, is_seen, remember
+from processors.kernel.steprows import TRADE
+from schemas.columns import SIDES
 from schemas.compiled import Array, compiled
-from schemas.enums import Flag, Side, TickKind
-from schemas.records import Tick, Trade
+from schemas.enums import Flag, Side
 
-__all__ = ["HEARD", "LANE", "PRINTS", "STREAM", "find_stream", "take_plain"]
+__all__ = ["LANE", "LAST_US", "PRINTS", "STREAM", "find_stream", "settle_trade", "trade_verdict"]
 
-STREAM = np.dtype([(name, "<i8") for name in ("market", "source", "session", "message", "ordinal", "is_open")])
-"""What a source says of one market, and where it stands; `is_open`: a message of several parts has begun."""
+STREAM = np.dtype(
+    [
+        (name, "<i8")
+        for name in ("market", "source", "session", "message", "ordinal", "is_open", "parts", "last_part")
+    ]
+)
+"""What a source says of one market, and where it stands. `is_open`: a message of several parts has begun; of one that
+compiled code puts together (see `processors.kernel.rowlane`) how many parts there are, and which was the last."""
 PRINTS = np.dtype(
     [(name, "<i8") for name in ("is_judged", "has_price", "price", "is_holding", "has_event", "last_event_us")]
 )
 """The trades of a market: whether it had any, the last accepted price, whether spikes are held, the greatest event time
 in order."""
-HEARD = np.dtype([(name, "<i8") for name in ("is_heard", "session", "clock_us")])
-"""A source: its newest session, and the partition's clock when it was heard."""
 LANE = np.dtype(
     [
         (name, "<i8")
         for name in (
             *("max_ahead_us", "max_age_us", "skew_us", "numerator", "denominator", "greatest_price"),
-            *("cause_topic", "cause_partition", "is_grid_plain", "is_reject_plain", "is_published"),
-            *("clock_us", "offset", "accepted", "duplicates", "too_old", "steps", "trades"),
+            *("max_parts", "depth", "max_levels", "stale_us", "cause_topic", "cause_partition"),
+            *("watchdog", "nothing", "is_stepwise", "is_reject_plain", "is_published"),
+            *("clock_us", "offset", "ts_recv", "books", "why", "point_us", "book", "bids", "asks"),
+            *("accepted", "duplicates", "too_old", "out_of_order"),
+            *("steps", "trades", "quotes", "shown", "shown_levels"),
         )
     ]
 )
-"""Limits; whether grid points and rejects may be passed here, and trades are published; the clock; and what was done,
-from 0 in each run."""
+"""Limits; the numbers of two texts; whether the later stages need objects at grid points, rejects may be passed here,
+and trades are published. Then the clock, and the record in progress; how many books there are; why compiled code
+stopped: at which grid point, or for want of room for how many levels of which book, -1 being any; what it counted in
+one call; how many rows of each kind it has written."""
 
-_BYTES = types.Array(uint8, 1, "C", readonly=True)
-_TRADE, _NO_SIDE, _BUY = KINDS.index(TickKind.TRADE), SIDES.index(Side.NONE), SIDES.index(Side.BUY)
+LAST_US = 1 << 53
+"""Times beyond it are left to the normaliser: the difference of two others cannot wrap."""
+_NO_SIDE, _BUY = SIDES.index(Side.NONE), SIDES.index(Side.BUY)
 _REPLAYED, _NO_EVENT_TIME = int(Flag.REPLAYED), int(Flag.NO_EVENT_TIME)
 _CLOCK_SKEW, _OUT_OF_ORDER = int(Flag.CLOCK_SKEW), int(Flag.OUT_OF_ORDER)
-_LAST_US = 1 << 53
 _BITS = 21
 _MIX = -7046029254386353131
 _NONE = -1
-_STOP, _ACCEPT, _SEEN_BEFORE, _DUPLICATE, _TOO_OLD = range(5)
-
-
-def _array(dtype: np.dtype[Any]) -> Any:
-    return types.Array(from_dtype(dtype), 1, "C")
+_STOP, _ACCEPT, _DUPLICATE, _TOO_OLD = range(4)
 
 
 @compiled(int64(int64[:, ::1], int64, int64, int64))
@@ -75,24 +75,16 @@ def find_stream(slots: Array, source: int, venue: int, symbol: int) -> int:
 
 
 @compiled()
-def _verdict(lane: Array, tick: Array, stream: Array, prints: Array, seen: Any, text: Array, is_null: Any) -> int:
-    """Judge a row and change nothing."""
+def trade_verdict(lane: Array, tick: Array, stream: Array, prints: Array, seen: Any, text: Array, bits: Array) -> int:
+    """Judge a trade that is a message by itself, and change nothing; 0 leaves it to the normaliser."""
     ts_recv, price = tick.ts_recv, tick.price
-    no_event, no_id = is_null
-    if ts_recv < 0 or ts_recv > _LAST_US or ts_recv > lane.clock_us + lane.max_ahead_us:
-        return _STOP
-    if not lane.is_grid_plain and ts_recv - ts_recv % BOOK_GRID_US > lane.clock_us:
-        return _STOP
-    if tick.session != stream.session:
-        return _STOP
-    if tick.message < stream.message or (tick.message == stream.message and tick.ordinal <= stream.ordinal):
-        return _SEEN_BEFORE if lane.is_reject_plain else _STOP
-    if not prints.is_judged or stream.is_open:
+    no_event, no_id = tick.nulls & bits[0] != 0, tick.nulls & bits[1] != 0
+    if not prints.is_judged or seen[0][0].free == _NONE:
         return _STOP
     if tick.side == _NO_SIDE or tick.size <= 0 or price <= 0 or price > lane.greatest_price:
         return _STOP
     if not no_event:
-        if tick.ts_event < 0 or tick.ts_event > _LAST_US:
+        if tick.ts_event < 0 or tick.ts_event > LAST_US:
             return _STOP
         if ts_recv - tick.ts_event > lane.max_age_us and not tick.flags & _REPLAYED:
             return _TOO_OLD if lane.is_reject_plain else _STOP
@@ -109,19 +101,6 @@ def _verdict(lane: Array, tick: Array, stream: Array, prints: Array, seen: Any, 
         if abs(price - prints.price) * lane.denominator > lane.numerator * prints.price:
             return _STOP
     return _ACCEPT
-
-
-@compiled()
-def _pass_time(lane: Array, ts_recv: int, offset: int, steps: Array) -> None:
-    if ts_recv <= lane.clock_us:
-        return
-    point = ts_recv - ts_recv % GRID_US
-    if point > lane.clock_us:
-        step = steps[lane.steps]
-        lane.steps += 1
-        step.kind, step.offset, step.ts_recv, step.at_us = GRID, offset, ts_recv, point
-        step.market = step.source = step.is_null = step.flags = 0
-    lane.clock_us = ts_recv
 
 
 @compiled()
@@ -165,82 +144,40 @@ def _accept(
     trade.cause_topic, trade.cause_partition = lane.cause_topic, lane.cause_partition
     trade.cause_first_offset = trade.cause_offset = offset
     trade.nulls = 0
-    for k in range(3, len(bits), 2):
+    for k in range(4, len(bits), 2):
         # A field's bit among the nulls is another in each of the two schemas.
         if tick.nulls & bits[k]:
             trade.nulls |= bits[k + 1]
 
 
-@compiled(
-    int64(
-        _array(LANE),
-        _array(layout_of(Tick).dtype),
-        types.Array(int64, 1, "C", readonly=True),
-        _BYTES,
-        types.Tuple((int64[::1], int64[:, ::1], int64[:, ::1], int64[::1])),
-        types.Tuple((_array(STREAM), _array(PRINTS), _array(HEARD))),
-        SEEN,
-        types.Tuple((_array(STEP), _array(row_dtype(Trade)))),
-        int64,
-        int64,
-    )
-)
-def take_plain(
-    lanes: Array,
-    ticks: Array,
-    offsets: Array,
-    text: Array,
-    names: Any,
-    memory: Any,
+@compiled()
+def settle_trade(
+    lane: Array,
+    verdict: int,
+    tick: Array,
+    stream: Array,
+    prints: Array,
     seen: Any,
+    text: Array,
     outs: Any,
-    begin: int,
-    end: int,
-) -> int:
-    """Take plain trades from `begin` on; give the first row that is not one.
+    texts: Array,
+    bits: Array,
+) -> None:
+    """Do what a verdict says: count the trade, or accept it.
 
     Args:
-        ticks: A decoded batch; its rows from `begin` to `end` are trades that are whole messages.
-        text: What the spans of the ticks point into.
-        names: The partition's number of each text of the batch, -1 where it has none; the streams by their key (see
-            `find_stream`); the texts of each market; the bits among a tick's nulls of ts_event, trade_id and sequence,
-            then of each nullable field of a trade its bit in a tick and in a trade.
-        memory: Streams, trades by market, sources heard.
-        outs: Room for the steps and the trades, two steps and one trade a row.
+        outs: Room for a step and a trade.
+        texts: The numbers of the texts of each market.
+        bits: Among a tick's nulls those of ts_event, trade_id, sequence and watermark, then of each nullable field of a
+            trade its bit in a tick and in a trade.
     """
-    lane = lanes[0]
-    numbers, slots, texts, bits = names
-    streams, markets, heard = memory
-    for i in range(begin, end):
-        tick = ticks[i]
-        source, venue, symbol = numbers[tick.source], numbers[tick.venue], numbers[tick.symbol]
-        if source < 0 or venue < 0 or symbol < 0:
-            return i
-        number = slots[find_stream(slots, source, venue, symbol), 1]
-        if number == _NONE or seen[0][0].free == _NONE:
-            return i
-        stream = streams[number]
-        prints = markets[stream.market]
-        no_event = tick.nulls & bits[0] != 0
-        verdict = _verdict(lane, tick, stream, prints, seen, text, (no_event, tick.nulls & bits[1] != 0))
-        if verdict == _STOP:
-            return i
-        lane.offset = offsets[i]
-        _pass_time(lane, tick.ts_recv, offsets[i], outs[0])
-        if verdict == _SEEN_BEFORE:
-            lane.duplicates += 1
-            continue
-        stream.message, stream.ordinal = tick.message, tick.ordinal
-        if not heard[source].is_heard or heard[source].session <= tick.session:
-            heard[source].is_heard, heard[source].session, heard[source].clock_us = 1, tick.session, lane.clock_us
-        if verdict == _TOO_OLD:
-            lane.too_old += 1
-        elif verdict == _DUPLICATE:
-            lane.duplicates += 1
-        else:
-            remember(seen, stream.market, text, tick.trade_id, tick.trade_id_length)
-            lane.accepted += 1
-            prints.has_price, prints.price = 1, tick.price
-            flags = tick.flags | _marks(lane, tick, prints, no_event)
-            _accept(lane, tick, stream, offsets[i], flags, outs, texts, bits)
-    return end
+    if verdict == _TOO_OLD:
+        lane.too_old += 1
+    elif verdict == _DUPLICATE:
+        lane.duplicates += 1
+    else:
+        remember(seen, stream.market, text, tick.trade_id, tick.trade_id_length)
+        lane.accepted += 1
+        prints.has_price, prints.price = 1, tick.price
+        flags = tick.flags | _marks(lane, tick, prints, tick.nulls & bits[0] != 0)
+        _accept(lane, tick, stream, lane.offset, flags, outs, texts, bits)

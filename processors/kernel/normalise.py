@@ -15,17 +15,20 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.kernel.books import BookLimits
-from processors.kernel.clock import GRID_US, PartitionClock, is_watchdog
+from processors.kernel.bookdesk import Books
+from processors.kernel.clock import GRID_US, WATCHDOG, PartitionClock, is_watchdog
 from processors.kernel.counters import OnReject, TickCounters
+from processors.kernel.cursor import Cursor, nowhere
 from processors.kernel.fastlane import FastLane
 from processors.kernel.held import Held
 from processors.kernel.judge import invalid
 from processors.kernel.lane import LANE
-from processors.kernel.markets import Cursor, Limits, Markets
+from processors.kernel.markets import Limits, Markets
 from processors.kernel.memory import Memory
 from processors.kernel.messages import Place, Stream
 from processors.kernel.names import Names
+from processors.kernel.parts import Parts
+from processors.kernel.rowlane import OF_GRID, OF_ROOM
 from processors.kernel.spike import SpikeLimits
 from processors.kernel.steprows import StepRows
 from processors.kernel.steps import Emit, GridStep, Input, State, Step
@@ -35,9 +38,17 @@ from schemas.columns.rows import Rows
 from schemas.enums import Flag, TickKind
 from schemas.numbers import INT64_MAX
 from schemas.reasons import RejectReason
-from schemas.records import Book, Record, Tick
+from schemas.records import Book, Tick
 
 __all__ = ["NormaliseConfig", "Normaliser"]
+
+_COUNTS = {
+    "accepted": None,
+    "duplicates": RejectReason.DUPLICATE,
+    "too_old": RejectReason.TOO_OLD,
+    "out_of_order": RejectReason.OUT_OF_ORDER,
+}
+"""What compiled code counts in one call."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,18 +109,15 @@ class Normaliser:
         self._max_message_records = config.max_message_records
         self._counters = TickCounters(on_reject)
         self._clock = PartitionClock(config.max_ahead_us, config.max_message_records)
-        self._streams: dict[tuple[str, str, str], Stream] = {}
         self._trades = TradeTable(names, topic, partition, is_published=publish_trades)
-        self._cursor = Cursor(topic, partition, _nowhere, self._trades)
-        self._memory = Memory(names, config.dedup_window)
-        limits = Limits(
+        self._cursor = Cursor(topic, partition, self._trades)
+        self._limits = Limits(
             SpikeLimits(config.spike_threshold, config.spike_confirm_prints, config.spike_confirm_us),
-            BookLimits(config.book_depth, config.max_levels, config.stale_us),
             config.max_age_us,
             config.skew_us,
         )
-        self._limits = limits
-        self._markets = Markets(limits, self._counters, self._cursor, self._memory)
+        self._lanes = self._new_lanes()
+        self._forget()
         self._is_trimmed = False
 
     @property
@@ -130,7 +138,8 @@ class Normaliser:
     @property
     def held(self) -> int:
         """Records that a later one will decide on."""
-        return len(self.pending())
+        candidates, spikes = len(self._clock.candidate), len([*self._markets.pending()])
+        return candidates + spikes + sum(stream.count for stream in self._streams.values())
 
     def pending(self) -> list[Held]:
         """Give the records that are held, by offset; where a log ends they are rejected as PENDING."""
@@ -146,14 +155,14 @@ class Normaliser:
 
     def books(self) -> list[Book]:
         """Give the book of every market, with all its levels, as it stands at the clock."""
-        return self._markets.books()
+        return self._books.whole()
 
     def mark_gap(self) -> None:
         """Note that a part of the log before the next record is missing, e.g. trimmed before it was read."""
         self._is_trimmed = True
 
     def run(self, inputs: Sequence[Input], emit: Emit) -> list[Step]:
-        """Apply records in the order of the log; emits quotes and books, and keeps trades for `trades`."""
+        """Apply records in the order of the log; emits books, and keeps trades and quotes for `take`."""
         self._trades.begin(b"")
         with self._emitting(emit) as steps:
             for entry in inputs:
@@ -161,24 +170,24 @@ class Normaliser:
         return cast(list[Step], steps)
 
     def run_columns(self, offsets: NDArray[np.int64], columns: TickColumns, emit: Emit) -> list[Step | StepRows]:
-        """Apply a decoded batch; the same as `run`, with plain trades in compiled code."""
+        """Apply a decoded batch; the same as `run`, with most of it in compiled code."""
         self._trades.begin(columns.text)
-        lane = FastLane(self._memory, self._trades, columns, offsets)
+        lane = FastLane(self._memory, self._books, self._parts, self._trades, columns, offsets)
         with self._emitting(emit) as steps:
             at = 0
             while at < len(columns):
-                upto = lane.end_of_trades(at)
-                if at < upto and not self._is_trimmed and self._clock.now_us is not None and not self._clock.candidate:
-                    at = self._overtake(lane, at, upto)
-                    if at == upto:
+                if not self._is_trimmed and self._clock.now_us is not None and not self._clock.candidate:
+                    at = self._overtake(lane, at)
+                    if at == len(columns) or self._is_provided():
                         continue
                 self._take(int(offsets[at]), columns.tick(at))
                 at += 1
+            self._parts.keep()
         return steps
 
-    def trades(self) -> Rows:
-        """Give the trades of the last batch."""
-        return self._trades.take()
+    def take(self) -> list[Rows]:
+        """Hand over the trades and the quotes of the last batch."""
+        return [self._trades.take(), self._books.take_quotes()]
 
     @contextmanager
     def _emitting(self, emit: Emit) -> Iterator[list[Step | StepRows]]:
@@ -187,24 +196,24 @@ class Normaliser:
         steps: list[Step | StepRows] = []
         cursor.steps = steps
         yield steps
-        cursor.emit = _nowhere
+        for book, ts_trigger in self._books.take_books():
+            emit(book, ts_trigger)
+        cursor.emit = nowhere
         cursor.steps = []
 
-    def _overtake(self, lane: FastLane, begin: int, end: int) -> int:
-        """Take plain trades in compiled code; give the first row that is left."""
-        limits = self._lane_limits()
-        at, steps = lane.take(limits, begin, end)
-        if at == begin:
-            return at
-        done = limits[0]
-        cursor = self._cursor
+    def _overtake(self, lane: FastLane, begin: int) -> int:
+        """Take rows in compiled code; give the first that is left."""
+        cursor, counters, done = self._cursor, self._counters, self._lanes[0]
+        done["clock_us"], done["offset"], done["ts_recv"] = self._clock.now_us, cursor.offset, cursor.ts_recv
+        for name in _COUNTS:
+            done[name] = 0
+        at, steps = lane.take(self._lanes, begin)
         self._clock.now_us = cursor.now_us = int(done["clock_us"])
-        cursor.offset, cursor.ts_recv = int(done["offset"]), int(lane.ts_recv(at - 1))
-        counters = self._counters
+        cursor.offset, cursor.ts_recv = int(done["offset"]), int(done["ts_recv"])
         counters.received += at - begin
         counters.accepted += int(done["accepted"])
-        for reason, name in ((RejectReason.DUPLICATE, "duplicates"), (RejectReason.TOO_OLD, "too_old")):
-            if done[name]:
+        for name, reason in _COUNTS.items():
+            if reason is not None and done[name]:
                 counters.rejected[reason] = counters.rejected.get(reason, 0) + int(done[name])
         if self._is_stepwise:
             cursor.steps += lane.steps_of(steps)
@@ -212,27 +221,55 @@ class Normaliser:
             cursor.steps.append(steps)
         return at
 
-    def _lane_limits(self) -> NDArray[np.void]:
-        config, cursor = self._config, self._cursor
+    def _is_provided(self) -> bool:
+        """Provide what compiled code stopped for; False where it is the row itself that is for the normaliser."""
+        lane = self._lanes[0]
+        if lane["why"] == OF_GRID:
+            cursor = self._cursor
+            cursor.steps.append(
+                GridStep(int(lane["point_us"]), cursor.offset, cursor.ts_recv, self._books.views())
+            )
+        elif lane["why"] == OF_ROOM and lane["book"] < 0:
+            self._books.fit()
+        elif lane["why"] == OF_ROOM:
+            self._books.fit_levels(int(lane["book"]), int(lane["bids"]), int(lane["asks"]))
+        else:
+            return False
+        return True
+
+    def _new_lanes(self) -> NDArray[np.void]:
+        config, names = self._config, self._names
         threshold = config.spike_threshold
-        limits = np.zeros(1, LANE)
-        limits[0] = (
-            config.max_ahead_us,
-            config.max_age_us,
-            config.skew_us,
-            threshold.numerator,
-            threshold.denominator,
-            INT64_MAX // max(threshold.numerator, threshold.denominator),
-            self._names.text(cursor.topic),
-            cursor.partition,
-            not self._is_stepwise and not self._markets.has_books,
-            not self._is_told,
-            self._trades.is_published,
-            self._clock.now_us,
-            cursor.offset,
-            *[0] * 5,
-        )
-        return limits
+        lanes = np.zeros(1, LANE)
+        for name, value in (
+            ("max_ahead_us", config.max_ahead_us),
+            ("max_age_us", config.max_age_us),
+            ("skew_us", config.skew_us),
+            ("numerator", threshold.numerator),
+            ("denominator", threshold.denominator),
+            ("greatest_price", INT64_MAX // max(threshold.numerator, threshold.denominator)),
+            ("max_parts", config.max_message_records),
+            ("depth", config.book_depth),
+            ("max_levels", config.max_levels),
+            ("stale_us", config.stale_us),
+            ("cause_topic", names.text(self._cursor.topic)),
+            ("cause_partition", self._cursor.partition),
+            ("watchdog", names.text(WATCHDOG)),
+            ("nothing", names.text("")),
+            ("is_stepwise", self._is_stepwise),
+            ("is_reject_plain", not self._is_told),
+            ("is_published", self._trades.is_published),
+        ):
+            lanes[name] = value
+        return lanes
+
+    def _forget(self) -> None:
+        """Begin with nothing remembered."""
+        self._memory = Memory(self._names, self._config.dedup_window)
+        self._parts = Parts(self._memory, self._config.max_message_records)
+        self._books = Books(self._lanes, self._memory, self._cursor)
+        self._markets = Markets(self._limits, self._counters, self._cursor, self._memory, self._books)
+        self._streams: dict[tuple[str, str, str], Stream] = {}
 
     def _take(self, offset: int, tick: Tick | None) -> None:
         self._counters.received += 1
@@ -264,9 +301,9 @@ class Normaliser:
         cursor = self._cursor
         cursor.now_us = clock.now_us or 0
         for point in points:
-            self._markets.evaluate(point, is_published=point == points[-1])
+            self._books.evaluate(point, is_published=point == points[-1])
             if not point % GRID_US:
-                cursor.steps.append(GridStep(point, cursor.offset, cursor.ts_recv, self._markets.views()))
+                cursor.steps.append(GridStep(point, cursor.offset, cursor.ts_recv, self._books.views()))
 
     def _place(self, offset: int, tick: Tick) -> None:
         if is_watchdog(tick):
@@ -304,7 +341,7 @@ class Normaliser:
             self._message(assembly.complete)
 
     def _new_stream(self, key: tuple[str, str, str], session: int) -> Stream:
-        return Stream(self._memory.streams, self._memory.new_stream(*key), session)
+        return Stream(self._memory, self._parts, self._memory.new_stream(*key), session)
 
     def _drop(self, held: Sequence[Held], *, is_news: bool = True) -> None:
         self._counters.reject_all(held, RejectReason.INCOMPLETE_MESSAGE)
@@ -337,9 +374,8 @@ class Normaliser:
         """Take back what `state` gave; the names are restored before."""
         self._counters.restore(state["counters"])
         self._clock.restore(state["clock"])
-        self._memory = Memory(self._names, self._config.dedup_window)
-        self._markets = Markets(self._limits, self._counters, self._cursor, self._memory)
-        self._streams = {}
+        self._lanes = self._new_lanes()
+        self._forget()
         for source, venue, symbol, saved in state["streams"]:
             key = (source, venue, symbol)
             self._streams[key] = self._new_stream(key, 0)
@@ -349,6 +385,3 @@ class Normaliser:
         self._is_trimmed = state["is_trimmed"]
         self._cursor.now_us = self._clock.now_us or 0
 
-
-def _nowhere(record: Record, ts_trigger: int) -> None:
-    """Take what is emitted outside a run: nothing is."""
