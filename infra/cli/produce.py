@@ -33,6 +33,7 @@ produce_app.command("replay")(produce_replay)
 
 _SIMULATED = "sim-"
 _REPORT_S = 1.0
+_END_S = 5.0
 
 Urls = Annotated[list[str] | None, typer.Option("--url", help="WebSocket address; repeat it for fail-over.")]
 Rests = Annotated[list[str] | None, typer.Option("--rpc", help="HTTP address of the node; repeat it for fail-over.")]
@@ -172,6 +173,7 @@ async def run_feeds(settings: Settings, feeds: Sequence[Feed], stop: asyncio.Eve
     try:
         await asyncio.wait([*tasks, stopped], return_when=asyncio.FIRST_COMPLETED)
     finally:
+        publisher.end_within(_END_S)
         for task in (*tasks, stopped):
             task.cancel()
         results = await asyncio.gather(*tasks, return_exceptions=True)

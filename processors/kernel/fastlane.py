@@ -56,20 +56,22 @@ class FastLane:
         self._steps = 0
         self._numbers = np.zeros(0, np.int64)
         self._known = -1
+        self._streams = np.full((len(columns.strings), 3), -1, np.int64)
 
     def take(self, lanes: NDArray[np.void], begin: int) -> tuple[int, StepRows]:
         """Take rows from `begin` on; gives the first that is left, and the steps of those taken."""
         memory, names = self._memory, self._memory.names
         if self._known != len(names.texts):
             self._known = len(names.texts)
-            self._numbers = np.array([names.find(text) for text in self._columns.strings], np.int64)
+            self._numbers = names.find(self._columns.strings)
         self._trades.fit(len(self._columns) - begin)
         lanes["trades"], lanes["steps"] = self._trades.count, self._steps
         at = take_rows(
             lanes,
             self._batch,
             self._text,
-            (self._numbers, memory.slots, names.market_texts, _BITS),
+            (self._numbers, memory.slots, self._streams),
+            (names.market_texts, _BITS),
             (
                 memory.streams.rows,
                 memory.prints.rows,
@@ -80,6 +82,7 @@ class FastLane:
             memory.seen.arrays(),
             self._books.arrays(),
             (self._step_rows, self._trades.rows),
+            memory.ahead,
             begin,
             len(self._columns),
         )

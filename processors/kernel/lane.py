@@ -11,13 +11,30 @@ from typing import Any
 import numpy as np
 from numba import int64
 
-from processors.kernel.seen import KEY_BYTES, is_seen, remember
+from processors.kernel.machine import address, prefetch
+from processors.kernel.seen import KEY_BYTES, digest_of, expect, is_seen, remember
 from processors.kernel.steprows import TRADE
-from schemas.columns import SIDES
+from schemas.columns import KINDS, SIDES
 from schemas.compiled import Array, compiled
-from schemas.enums import Flag, Side
+from schemas.enums import Flag, Side, TickKind
 
-__all__ = ["LANE", "LAST_US", "PRINTS", "STREAM", "find_stream", "settle_trade", "trade_verdict"]
+__all__ = [
+    "LANE",
+    "LAST_US",
+    "OF_BOOK",
+    "OF_GRID",
+    "OF_JUDGE",
+    "OF_ROOM",
+    "OF_ROW",
+    "OF_SESSION",
+    "OF_STREAM",
+    "PRINTS",
+    "STREAM",
+    "find_stream",
+    "look_ahead",
+    "settle_trade",
+    "trade_verdict",
+]
 
 STREAM = np.dtype(
     [
@@ -52,12 +69,16 @@ one call; how many rows of each kind it has written."""
 
 LAST_US = 1 << 53
 """Times beyond it are left to the normaliser: the difference of two others cannot wrap."""
-_NO_SIDE, _BUY = SIDES.index(Side.NONE), SIDES.index(Side.BUY)
+_TRADE, _NO_SIDE, _BUY = KINDS.index(TickKind.TRADE), SIDES.index(Side.NONE), SIDES.index(Side.BUY)
+_PRINTS_BYTES = PRINTS.itemsize
 _REPLAYED, _NO_EVENT_TIME = int(Flag.REPLAYED), int(Flag.NO_EVENT_TIME)
 _CLOCK_SKEW, _OUT_OF_ORDER = int(Flag.CLOCK_SKEW), int(Flag.OUT_OF_ORDER)
 _BITS = 21
 _MIX = -7046029254386353131
 _NONE = -1
+OF_ROW, OF_ROOM, OF_GRID, OF_STREAM, OF_SESSION, OF_BOOK, OF_JUDGE = range(7)
+"""Why rows were not taken to the end. One is for the normaliser. Or the normaliser must provide something first: room,
+objects at a grid point, the stream of the row, its new session, the book of its market, or what judges its prices."""
 _STOP, _ACCEPT, _DUPLICATE, _TOO_OLD = range(4)
 
 
@@ -75,22 +96,27 @@ def find_stream(slots: Array, source: int, venue: int, symbol: int) -> int:
 
 
 @compiled()
-def trade_verdict(lane: Array, tick: Array, stream: Array, prints: Array, seen: Any, text: Array, bits: Array) -> int:
-    """Judge a trade that is a message by itself, and change nothing; 0 leaves it to the normaliser."""
+def trade_verdict(lane: Array, tick: Array, stream: Array, prints: Array, seen: Any, key: Any, bits: Array) -> int:
+    """Judge a trade that is a message by itself, and change nothing; 0 leaves it to the normaliser.
+
+    Args:
+        key: What its id points into, and the id's digest.
+    """
     ts_recv, price = tick.ts_recv, tick.price
-    no_event, no_id = tick.nulls & bits[0] != 0, tick.nulls & bits[1] != 0
-    if not prints.is_judged or seen[0][0].free == _NONE:
-        return _STOP
+    text, digest = key
     if tick.side == _NO_SIDE or tick.size <= 0 or price <= 0 or price > lane.greatest_price:
         return _STOP
-    if not no_event:
+    if not prints.is_judged:
+        lane.why = OF_JUDGE
+        return _STOP
+    if not tick.nulls & bits[0]:
         if tick.ts_event < 0 or tick.ts_event > LAST_US:
             return _STOP
         if ts_recv - tick.ts_event > lane.max_age_us and not tick.flags & _REPLAYED:
             return _TOO_OLD if lane.is_reject_plain else _STOP
-    if no_id or tick.trade_id_length > KEY_BYTES:
+    if tick.nulls & bits[1] or tick.trade_id_length > KEY_BYTES:
         return _STOP
-    if is_seen(seen, stream.market, text, tick.trade_id, tick.trade_id_length):
+    if is_seen(seen, stream.market, digest, text, tick.trade_id, tick.trade_id_length):
         return _DUPLICATE if lane.is_reject_plain else _STOP
     if prints.is_holding:
         return _STOP
@@ -116,11 +142,10 @@ def _marks(lane: Array, tick: Array, prints: Array, no_event: Any) -> int:
 
 
 @compiled()
-def _accept(
-    lane: Array, tick: Array, stream: Array, offset: int, flags: int, outs: Any, texts: Array, bits: Array
-) -> None:
+def _accept(lane: Array, tick: Array, stream: Array, offset: int, flags: int, outs: Any, layout: Any) -> None:
     """Write an accepted trade out: a step for the later stages, a row of `market.trades`."""
     steps, trades = outs
+    texts, bits = layout
     no_event, no_sequence = tick.nulls & bits[0] != 0, tick.nulls & bits[2] != 0
     step = steps[lane.steps]
     lane.steps += 1
@@ -152,32 +177,57 @@ def _accept(
 
 @compiled()
 def settle_trade(
-    lane: Array,
-    verdict: int,
-    tick: Array,
-    stream: Array,
-    prints: Array,
-    seen: Any,
-    text: Array,
-    outs: Any,
-    texts: Array,
-    bits: Array,
+    lane: Array, verdict: int, tick: Array, stream: Array, prints: Array, seen: Any, key: Any, outs: Any, layout: Any
 ) -> None:
     """Do what a verdict says: count the trade, or accept it.
 
     Args:
+        key: See `trade_verdict`.
         outs: Room for a step and a trade.
-        texts: The numbers of the texts of each market.
-        bits: Among a tick's nulls those of ts_event, trade_id, sequence and watermark, then of each nullable field of a
-            trade its bit in a tick and in a trade.
+        layout: The texts of each market; the bits among a tick's nulls of ts_event, trade_id, sequence and watermark,
+            then of each nullable field of a trade its bit in a tick and in a trade.
     """
     if verdict == _TOO_OLD:
         lane.too_old += 1
     elif verdict == _DUPLICATE:
         lane.duplicates += 1
     else:
-        remember(seen, stream.market, text, tick.trade_id, tick.trade_id_length)
+        text, digest = key
+        remember(seen, stream.market, digest, text, tick.trade_id, tick.trade_id_length)
         lane.accepted += 1
         prints.has_price, prints.price = 1, tick.price
-        flags = tick.flags | _marks(lane, tick, prints, tick.nulls & bits[0] != 0)
-        _accept(lane, tick, stream, lane.offset, flags, outs, texts, bits)
+        flags = tick.flags | _marks(lane, tick, prints, tick.nulls & layout[1][0] != 0)
+        _accept(lane, tick, stream, lane.offset, flags, outs, layout)
+
+
+@compiled()
+def _stream_of(tick: Array, names: Any) -> int:
+    """Give the stream of a row, NONE where it is not known."""
+    numbers, slots, known = names
+    one = known[tick.symbol]
+    if one[0] == tick.source and one[1] == tick.venue:
+        return one[2]  # type: ignore[no-any-return]
+    source, venue, symbol = numbers[tick.source], numbers[tick.venue], numbers[tick.symbol]
+    if source < 0 or venue < 0 or symbol < 0:
+        return _NONE
+    number = slots[find_stream(slots, source, venue, symbol), 1]
+    if number != _NONE:
+        one[0], one[1], one[2] = tick.source, tick.venue, number
+    return number  # type: ignore[no-any-return]
+
+
+@compiled()
+def look_ahead(
+    ticks: Array, begin: int, end: int, text: Array, names: Any, streams: Array, prints: Array, seen: Any, ahead: Array
+) -> None:
+    """Find the stream and the digest of rows, and have what they will need fetched into the cache."""
+    for i in range(begin, end):
+        tick = ticks[i]
+        number = _stream_of(tick, names)
+        row = ahead[i - begin]
+        row[0] = number
+        if number != _NONE and tick.kind == _TRADE:
+            market = streams[number].market
+            prefetch(address(prints) + market * _PRINTS_BYTES)
+            row[1] = digest_of(text, tick.trade_id, tick.trade_id_length)
+            expect(seen, market, row[1])

@@ -115,7 +115,7 @@ class Markets:
             self._books.status(tick.market, tick.flags)
 
     def _top(self, held: list[Held]) -> None:
-        judge = self._judge_of(held[0][1].market)
+        judge = self.judge_of(held[0][1].market)
         reason = judge.top_fault(held)
         if reason is not None:
             self._counters.reject_all(held, reason)
@@ -137,7 +137,7 @@ class Markets:
         self._books.apply_top(held[0][1].market, [tick for _, tick in held], flags)
 
     def _trade(self, offset: int, tick: Tick) -> None:
-        judge = self._judge_of(tick.market)
+        judge = self.judge_of(tick.market)
         reason = judge.trade_fault(tick)
         if reason is not None:
             self._counters.reject(offset, tick, reason)
@@ -169,7 +169,8 @@ class Markets:
         for judge in self._judges.values():
             yield from judge.pending()
 
-    def _judge_of(self, market: Market) -> MarketJudge:
+    def judge_of(self, market: Market) -> MarketJudge:
+        """Give what judges a market's trades and tops; makes it where there is none."""
         judge = self._judges.get(market)
         if judge is None:
             limits = self._limits
@@ -199,7 +200,7 @@ class Markets:
         self._books.restore(state["books"])
         self._judges = {}
         for venue, symbol, judge in state["judges"]:
-            self._judge_of((venue, symbol)).restore(judge)
+            self.judge_of((venue, symbol)).restore(judge)
 
 
 def _by(names: Sequence[str], rows: Growing) -> Iterable[tuple[str, tuple[int, ...]]]:

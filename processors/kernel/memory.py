@@ -16,6 +16,7 @@ from processors.kernel.tops import LAST_TOP, TOPS
 __all__ = ["Growing", "Memory"]
 
 _NONE = -1
+_AHEAD = 64
 
 
 class Growing:
@@ -40,6 +41,7 @@ class Memory:
         prints, tops, last_tops, books: By market; of `last_tops` two a market, of `books` the number of its book and 1.
         heard, beats: By the number of the source's name.
         seen: The keys of trades.
+        ahead: Room for what is found out about the next rows.
     """
 
     def __init__(self, names: Names, window: int) -> None:
@@ -52,6 +54,7 @@ class Memory:
         self.heard = Growing(HEARD)
         self.beats = Growing(BEAT)
         self.seen = SeenTrades(window)
+        self.ahead: NDArray[np.int64] = np.zeros((_AHEAD, 2), np.int64)
         self.slots: NDArray[np.int64] = np.full((64, 2), _NONE, np.int64)
         self.keys: list[tuple[int, int, int]] = []
 

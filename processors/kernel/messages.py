@@ -107,6 +107,11 @@ class Stream:
         self._lost = -1
         return Place.NEW_SESSION
 
+    def enter(self, tick: Tick) -> None:
+        """Stand before a tick that is the first seen of a newer connection."""
+        self._move(tick.session, tick.message, tick.ordinal - 1)
+        self._lost = -1
+
     def interrupt(self) -> list[Held]:
         """Drop the message that is open, if one is."""
         dropped = self.open

@@ -15,6 +15,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from processors.kernel import lane as lanes
 from processors.kernel.bookdesk import Books
 from processors.kernel.clock import GRID_US, WATCHDOG, PartitionClock, is_watchdog
 from processors.kernel.counters import OnReject, TickCounters
@@ -28,7 +29,6 @@ from processors.kernel.memory import Memory
 from processors.kernel.messages import Place, Stream
 from processors.kernel.names import Names
 from processors.kernel.parts import Parts
-from processors.kernel.rowlane import OF_GRID, OF_ROOM
 from processors.kernel.spike import SpikeLimits
 from processors.kernel.steprows import StepRows
 from processors.kernel.steps import Emit, GridStep, Input, State, Step
@@ -178,7 +178,7 @@ class Normaliser:
             while at < len(columns):
                 if not self._is_trimmed and self._clock.now_us is not None and not self._clock.candidate:
                     at = self._overtake(lane, at)
-                    if at == len(columns) or self._is_provided():
+                    if at == len(columns) or self._is_provided(columns, at):
                         continue
                 self._take(int(offsets[at]), columns.tick(at))
                 at += 1
@@ -221,21 +221,36 @@ class Normaliser:
             cursor.steps.append(steps)
         return at
 
-    def _is_provided(self) -> bool:
-        """Provide what compiled code stopped for; False where it is the row itself that is for the normaliser."""
-        lane = self._lanes[0]
-        if lane["why"] == OF_GRID:
-            cursor = self._cursor
-            cursor.steps.append(
-                GridStep(int(lane["point_us"]), cursor.offset, cursor.ts_recv, self._books.views())
-            )
-        elif lane["why"] == OF_ROOM and lane["book"] < 0:
-            self._books.fit()
-        elif lane["why"] == OF_ROOM:
-            self._books.fit_levels(int(lane["book"]), int(lane["bids"]), int(lane["asks"]))
-        else:
-            return False
+    def _is_provided(self, columns: TickColumns, row: int) -> bool:
+        """Provide what compiled code stopped for at a row; False where the row itself is for the normaliser."""
+        lane, cursor = self._lanes[0], self._cursor
+        match int(lane["why"]):
+            case lanes.OF_GRID:
+                views = self._books.views()
+                cursor.steps.append(GridStep(int(lane["point_us"]), cursor.offset, cursor.ts_recv, views))
+            case lanes.OF_ROOM if lane["book"] < 0:
+                self._books.fit()
+            case lanes.OF_ROOM:
+                self._books.fit_levels(int(lane["book"]), int(lane["bids"]), int(lane["asks"]))
+            case lanes.OF_ROW:
+                return False
+            case why:
+                tick = columns.tick(row)
+                assert tick is not None
+                self._provide(why, tick)
         return True
+
+    def _provide(self, why: int, tick: Tick) -> None:
+        if why == lanes.OF_STREAM:
+            self._stream_of(tick)
+        elif why == lanes.OF_BOOK:
+            self._books.open(tick.market)
+        elif why == lanes.OF_JUDGE:
+            self._markets.judge_of(tick.market)
+        else:
+            stream = self._stream_of(tick)
+            stream.enter(tick)
+            self._renew(stream, tick)
 
     def _new_lanes(self) -> NDArray[np.void]:
         config, names = self._config, self._names
@@ -309,10 +324,7 @@ class Normaliser:
         if is_watchdog(tick):
             self._counters.accepted += 1
             return
-        key = (tick.source, tick.venue, tick.symbol)
-        stream = self._streams.get(key)
-        if stream is None:
-            stream = self._streams[key] = self._new_stream(key, tick.session)
+        stream = self._stream_of(tick)
         place = stream.place(tick)
         if place is Place.SEEN:
             self._counters.reject(offset, tick, RejectReason.DUPLICATE)
@@ -326,9 +338,7 @@ class Normaliser:
             return
         self._markets.hear(tick.source, tick.session)
         if place is Place.NEW_SESSION:
-            self._counters.reject_all(stream.interrupt(), RejectReason.INCOMPLETE_MESSAGE)
-            if tick.symbol:
-                self._markets.restart(tick.market)
+            self._renew(stream, tick)
         if tick.first and tick.last:
             if stream.open:
                 self._drop(stream.interrupt())
@@ -339,6 +349,20 @@ class Normaliser:
             self._drop(assembly.dropped, is_news=assembly.is_news)
         if assembly.complete is not None:
             self._message(assembly.complete)
+
+    def _renew(self, stream: Stream, tick: Tick) -> None:
+        """Take a market's newer connection: what the old one had begun will not be ended."""
+        self._markets.hear(tick.source, tick.session)
+        self._counters.reject_all(stream.interrupt(), RejectReason.INCOMPLETE_MESSAGE)
+        if tick.symbol:
+            self._markets.restart(tick.market)
+
+    def _stream_of(self, tick: Tick) -> Stream:
+        key = (tick.source, tick.venue, tick.symbol)
+        stream = self._streams.get(key)
+        if stream is None:
+            stream = self._streams[key] = self._new_stream(key, tick.session)
+        return stream
 
     def _new_stream(self, key: tuple[str, str, str], session: int) -> Stream:
         return Stream(self._memory, self._parts, self._memory.new_stream(*key), session)

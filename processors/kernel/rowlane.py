@@ -17,9 +17,15 @@ from processors.kernel.clock import BOOK_GRID_US, GRID_US
 from processors.kernel.lane import (
     LANE,
     LAST_US,
+    OF_BOOK,
+    OF_GRID,
+    OF_ROOM,
+    OF_ROW,
+    OF_SESSION,
+    OF_STREAM,
     PRINTS,
     STREAM,
-    find_stream,
+    look_ahead,
     settle_trade,
     trade_verdict,
 )
@@ -33,12 +39,10 @@ from schemas.compiled import Array, compiled
 from schemas.enums import Flag, Side, TickKind
 from schemas.records import Tick, Trade
 
-__all__ = ["BY_ROWS", "OF_GRID", "OF_ROOM", "OF_ROW", "take_rows"]
+__all__ = ["BY_ROWS", "take_rows"]
 
 BY_ROWS = 2
 """`is_open` of a stream whose message is put together here, from rows."""
-OF_ROW, OF_ROOM, OF_GRID = range(3)
-"""Why rows were not taken to the end: one is for the normaliser; there is no room; a grid point asks for objects."""
 
 _NONE = -1
 _STOP = 0
@@ -58,7 +62,8 @@ _BYTES = types.Array(uint8, 1, "C", readonly=True)
 _BATCH = types.Tuple(
     (_TICKS, _TICKS, types.Array(boolean, 1, "C"), types.Array(int64, 1, "C", readonly=True), int64[::1], int64[::1])
 )
-_NAMES = types.Tuple((int64[::1], int64[:, ::1], int64[:, ::1], int64[::1]))
+_NAMES = types.Tuple((int64[::1], int64[:, ::1], int64[:, ::1]))
+_LAYOUT = types.Tuple((int64[:, ::1], int64[::1]))
 _MEMORY = types.Tuple((_array(STREAM), _array(PRINTS), _array(TOPS), _array(LAST_TOP), int64[::1]))
 
 
@@ -143,28 +148,38 @@ def _gather(stream: Array, before: Array, parts: Array, last: int) -> int:
 
 
 @compiled()
-def _has_room_for(lane: Array, ladders: Array, number: int, message: tuple[Array, Array, Array, int]) -> bool:
-    """Tell whether a message of levels is valid and fits its book."""
+def _is_depth(message: tuple[Array, Array, Array, int]) -> bool:
+    """Tell whether a message is of levels alone, and each is valid."""
     ticks, kept, parts, count = message
-    bids = asks = 0
     for k in range(count):
         tick = row_at(ticks, kept, parts[k])
         if tick.kind == _CLEAR:
             continue
         if tick.kind != _LEVEL or tick.side == _NO_SIDE or tick.size < 0 or tick.price <= 0:
             return False
-        if tick.side == _BUY:
+    return True
+
+
+@compiled()
+def _has_room_for(lane: Array, ladders: Array, number: int, message: tuple[Array, Array, Array, int]) -> bool:
+    """Tell whether a message of levels fits its book."""
+    ticks, kept, parts, count = message
+    bid_side, ask_side = ladders[2 * number], ladders[2 * number + 1]
+    # What is before a snapshot goes.
+    is_kept = row_at(ticks, kept, parts[0]).kind != _CLEAR
+    bids, asks = bid_side.count if is_kept else 0, ask_side.count if is_kept else 0
+    if bids + count <= bid_side.room and asks + count <= ask_side.room:
+        return True
+    for k in range(count):
+        if row_at(ticks, kept, parts[k]).side == _BUY:
             bids += 1
         else:
             asks += 1
-    if row_at(ticks, kept, parts[0]).kind != _CLEAR:
-        bids += ladders[2 * number].count
-        asks += ladders[2 * number + 1].count
     bids, asks = min(bids, lane.max_levels), min(asks, lane.max_levels)
-    if bids > ladders[2 * number].room or asks > ladders[2 * number + 1].room:
-        lane.why, lane.book, lane.bids, lane.asks = OF_ROOM, number, bids, asks
-        return False
-    return True
+    if bids <= bid_side.room and asks <= ask_side.room:
+        return True
+    lane.why, lane.book, lane.bids, lane.asks = OF_ROOM, number, bids, asks
+    return False
 
 
 @compiled()
@@ -182,10 +197,12 @@ def _is_all_top(message: tuple[Array, Array, Array, int]) -> bool:
         _BATCH,
         _BYTES,
         _NAMES,
+        _LAYOUT,
         _MEMORY,
         SEEN,
         BOOKS,
         types.Tuple((_array(STEP), _array(row_dtype(Trade)))),
+        int64[:, ::1],
         int64,
         int64,
     )
@@ -195,10 +212,12 @@ def take_rows(
     batch: Any,
     text: Array,
     names: Any,
+    layout: Any,
     memory: Any,
     seen: Any,
     books: Any,
     outs: Any,
+    ahead: Array,
     begin: int,
     end: int,
 ) -> int:
@@ -209,17 +228,24 @@ def take_rows(
             for each row the part before it, written here; room for the parts of one message.
         text: What the spans of the ticks point into.
         names: The partition's number of each text of the batch, -1 where it has none; the streams by their key (see
-            `find_stream`); the texts of each market; bits among nulls, see `settle_trade`.
+            `find_stream`); and by the batch's number of a symbol its latest source, venue and stream, -1 before.
+        layout: See `settle_trade`.
         memory: Streams; trades, tops and last tops by market; by market its book and 1, 0 where it has none.
         outs: Room for the steps and the trades, three steps and one trade a row.
+        ahead: Room for the stream and the digest of as many rows as are looked at ahead.
     """
     lane = lanes[0]
     ticks, kept, ok, offsets, before, parts = batch
-    numbers, slots, market_texts, bits = names
+    numbers, bits = names[0], layout[1]
     streams, prints, tops, lasts, by_market = memory
-    heard, beats, quotes, (shown, pairs) = books[4], books[5], books[8], books[9]
+    ladders, heard, beats, quotes, (shown, pairs) = books[2], books[4], books[5], books[8], books[9]
     steps = outs[0]
+    looked = begin
     for i in range(begin, end):
+        if i == looked:
+            looked = min(i + len(ahead), end)
+            first = i
+            look_ahead(ticks, i, looked, text, names, streams, prints, seen, ahead)
         lane.why = OF_ROW
         if not ok[i]:
             return i
@@ -227,23 +253,23 @@ def take_rows(
             lane.why, lane.book = OF_ROOM, _NONE
             return i
         tick = ticks[i]
-        source, venue, symbol = numbers[tick.source], numbers[tick.venue], numbers[tick.symbol]
         ts_recv, kind = tick.ts_recv, tick.kind
         if ts_recv < 0 or ts_recv > LAST_US or ts_recv > lane.clock_us + lane.max_ahead_us:
             return i
-        if source < 0 or venue < 0 or symbol < 0:
-            return i
-        if kind == _HEARTBEAT and source == lane.watchdog and venue == lane.nothing:
+        if kind == _HEARTBEAT and numbers[tick.source] == lane.watchdog and numbers[tick.venue] == lane.nothing:
             if not _pass_time(lane, books, steps, ts_recv, offsets[i]):
                 return i
             lane.accepted += 1
             continue
-        number = slots[find_stream(slots, source, venue, symbol), 1]
+        number = ahead[i - first, 0]
         if number == _NONE:
+            lane.why = OF_STREAM
             return i
         stream = streams[number]
-        market = stream.market
+        market, source = stream.market, stream.source
         if tick.session != stream.session:
+            if tick.session > stream.session and _pass_time(lane, books, steps, ts_recv, offsets[i]):
+                lane.why = OF_SESSION
             return i
         if tick.message < stream.message or (tick.message == stream.message and tick.ordinal <= stream.ordinal):
             if not lane.is_reject_plain or not _pass_time(lane, books, steps, ts_recv, offsets[i]):
@@ -257,13 +283,14 @@ def take_rows(
             if stream.is_open:
                 return i
             if kind == _TRADE:
-                verdict = trade_verdict(lane, tick, stream, prints[market], seen, text, bits)
+                key = (text, ahead[i - first, 1])
+                verdict = trade_verdict(lane, tick, stream, prints[market], seen, key, bits)
                 if verdict == _STOP or not _pass_time(lane, books, steps, ts_recv, offsets[i]):
                     return i
                 _move(lane, stream, heard, tick)
-                settle_trade(lane, verdict, tick, stream, prints[market], seen, text, outs, market_texts, bits)
+                settle_trade(lane, verdict, tick, stream, prints[market], seen, key, outs, layout)
                 continue
-            if kind == _HEARTBEAT or kind == _BLOCK or (kind == _STATUS and symbol == lane.nothing):
+            if kind == _HEARTBEAT or kind == _BLOCK or (kind == _STATUS and numbers[tick.symbol] == lane.nothing):
                 if not _pass_time(lane, books, steps, ts_recv, offsets[i]):
                     return i
                 _move(lane, stream, heard, tick)
@@ -285,44 +312,45 @@ def take_rows(
                 stream.is_open, stream.last_part = BY_ROWS, i
                 continue
             count = _gather(stream, before, parts, i)
-        book = by_market[market] - 1
-        if book < 0:
-            return i
         message = (ticks, kept, parts, count)
-        if kind == _STATUS:
-            if not _pass_time(lane, books, steps, ts_recv, offsets[i]):
+        verdict = TOP_ACCEPT
+        if kind == _LEVEL or kind == _CLEAR:
+            if not _is_depth(message):
                 return i
-            _move(lane, stream, heard, tick)
-            lane.accepted += 1
-            if tick.flags & _HOLE:
-                _step(lane, steps, GAP, market, 0, 0, False)
-            note_status(lane, books, book, tick.flags)
         elif kind == _TOP:
             if not _is_all_top(message):
                 return i
             verdict = top_verdict(lane, source, market, message, tops, lasts, bits)
-            if verdict == TOP_STOP or not _pass_time(lane, books, steps, ts_recv, offsets[i]):
+            if verdict == TOP_STOP:
                 return i
-            _move(lane, stream, heard, tick)
-            stream.is_open = 0
-            if verdict == TOP_ACCEPT:
-                lane.accepted += count
-                settle_top(source, market, message, tops, lasts, bits)
-                apply_top(lane, books, book, source, message, is_null, 0)
-            elif verdict == TOP_TOO_OLD:
+        elif kind != _STATUS:
+            return i
+        book = by_market[market] - 1
+        if verdict == TOP_ACCEPT:
+            if book < 0:
+                lane.why = OF_BOOK
+                return i
+            if (kind == _LEVEL or kind == _CLEAR) and not _has_room_for(lane, ladders, book, message):
+                return i
+        if not _pass_time(lane, books, steps, ts_recv, offsets[i]):
+            return i
+        _move(lane, stream, heard, tick)
+        stream.is_open = 0
+        if verdict != TOP_ACCEPT:
+            if verdict == TOP_TOO_OLD:
                 lane.too_old += count
             else:
                 lane.out_of_order += count
-        elif kind == _LEVEL or kind == _CLEAR:
-            if not _has_room_for(lane, books[2], book, message) or not _pass_time(
-                lane, books, steps, ts_recv, offsets[i]
-            ):
-                return i
-            _move(lane, stream, heard, tick)
-            stream.is_open = 0
-            lane.accepted += count
-            apply_depth(lane, books, book, source, message, is_null)
+            continue
+        lane.accepted += count
+        if kind == _STATUS:
+            if tick.flags & _HOLE:
+                _step(lane, steps, GAP, market, 0, 0, False)
+            note_status(lane, books, book, tick.flags)
+        elif kind == _TOP:
+            settle_top(source, market, message, tops, lasts, bits)
+            apply_top(lane, books, book, source, message, is_null, 0)
         else:
-            return i
+            apply_depth(lane, books, book, source, message, is_null)
     lane.why = OF_ROW
     return end

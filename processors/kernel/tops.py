@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from processors.kernel.books import row_at
-from processors.kernel.lane import LAST_US
+from processors.kernel.lane import LAST_US, OF_JUDGE
 from schemas.columns import SIDES
 from schemas.compiled import Array, compiled
 from schemas.enums import Flag, Side
@@ -60,8 +60,6 @@ def top_verdict(
     """Judge a message of tops, and change nothing; 0 leaves it to the normaliser."""
     ticks, kept, parts, count = message
     guard = tops[market]
-    if not guard.is_judged:
-        return TOP_STOP
     verdict, is_far = TOP_ACCEPT, False
     for k in range(count):
         tick = row_at(ticks, kept, parts[k])
@@ -79,6 +77,9 @@ def top_verdict(
             is_far |= guard.has_bid and _is_far(lane, tick.price, guard.bid)
         elif tick.size:
             is_far |= guard.has_ask and _is_far(lane, tick.price, guard.ask)
+    if not guard.is_judged:
+        lane.why = OF_JUDGE
+        return TOP_STOP
     if verdict != TOP_ACCEPT:
         return verdict if lane.is_reject_plain else TOP_STOP
     return TOP_STOP if guard.is_holding or is_far else TOP_ACCEPT

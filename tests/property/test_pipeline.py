@@ -16,7 +16,7 @@ from processors.kernel.model import Model
 from processors.kernel.normalise import NormaliseConfig
 from processors.kernel.pipeline import KERNEL_VERSION, PartitionPipeline, PipelineConfig
 from processors.kernel.steps import Input
-from processors.microbatch.engine import END_OF_TIME_US
+from processors.microbatch.decoding import END_OF_TIME_US
 from schemas.codec import Codec
 from schemas.columns.rows import Rows
 from schemas.enums import Side, TickKind
