@@ -15,8 +15,7 @@ from processors.kernel.cursor import Cursor
 from processors.kernel.ladder import Ladders
 from processors.kernel.lane import LANE
 from processors.kernel.memory import Growing, Memory
-from processors.kernel.names import Names
-from processors.kernel.steps import BookView, State
+from processors.kernel.steps import BookView
 from schemas.columns import KINDS, SIDES
 from schemas.columns.layout import layout_of
 from schemas.columns.rows import Rows, row_dtype
@@ -308,15 +307,15 @@ class Books:
 
     def _state(self, number: int) -> list[Any]:
         row = dict(zip(BOOK.names or (), self._rows.rows[number].tolist(), strict=True))
-        best = [[row["bid_price"], row["bid_size"]], [row["ask_price"], row["ask_size"]]]
-        quoted = [[row["quoted_bid"], row["quoted_bid_size"]], [row["quoted_ask"], row["quoted_ask_size"]]]
+        best = _nulled([row[name] for name in ("bid_price", "bid_size", "ask_price", "ask_size")])
+        quoted = [row[name] for name in ("quoted_bid", "quoted_bid_size", "quoted_ask", "quoted_ask_size")]
         return [
             self._ladders.state(2 * number),
             self._ladders.state(2 * number + 1),
             self._feed_state(2 * number + DEPTH),
             self._feed_state(2 * number + TOP),
-            _nulled(best),
-            [STATES[row["quoted_state"]], *sum(_nulled(quoted), [])] if row["is_quoted"] else None,
+            [best[:2], best[2:]],
+            [STATES[row["quoted_state"]], *_nulled(quoted)] if row["is_quoted"] else None,
             row["changed_offset"] if row["is_changed"] else None,
         ]
 
@@ -379,5 +378,6 @@ def _levels(pairs: NDArray[np.int64]) -> tuple[BookLevel, ...]:
     return tuple(BookLevel(price=price, size=size) for price, size in pairs.tolist()) if len(pairs) else ()
 
 
-def _nulled(sides: list[list[int]]) -> list[list[int | None]]:
-    return [[price, size] if size else [None, None] for price, size in sides]
+def _nulled(prices: list[int]) -> list[int | None]:
+    """Give prices and sizes by turns, those of an empty side as nulls."""
+    return [value if prices[k | 1] else None for k, value in enumerate(prices)]

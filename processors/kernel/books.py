@@ -39,8 +39,8 @@ __all__ = [
     "marks_of",
     "miss",
     "note_status",
-    "state_of",
     "show_views",
+    "state_of",
 ]
 
 
@@ -118,8 +118,8 @@ def marks_of(feed: Array) -> int:
     """Give the flags of the last change and those of the state."""
     state = state_of(feed)
     if state == _GAPPED:
-        return feed.flags | _GAPPED_FLAG
-    return feed.flags | _STALE_FLAG if state == _STALE else feed.flags
+        return feed.flags | _GAPPED_FLAG  # type: ignore[no-any-return]
+    return feed.flags | _STALE_FLAG if state == _STALE else feed.flags  # type: ignore[no-any-return]
 
 
 @compiled()

@@ -6,7 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from processors.kernel.bookdesk import Books
+from processors.kernel.clock import WATCHDOG
+from processors.kernel.config import NormaliseConfig
+from processors.kernel.cursor import Cursor
+from processors.kernel.lane import LANE
 from processors.kernel.memory import Memory
+from processors.kernel.names import Names
 from processors.kernel.parts import Parts
 from processors.kernel.rowlane import take_rows
 from processors.kernel.steprows import GAP, STEP, TRADE, StepRows
@@ -14,9 +19,10 @@ from processors.kernel.steps import GapStep, Step, TradeStep, WatermarkStep
 from processors.kernel.tradetable import TradeTable
 from schemas.columns import TickColumns
 from schemas.columns.layout import layout_of
+from schemas.numbers import INT64_MAX
 from schemas.records import Tick, Trade
 
-__all__ = ["FastLane"]
+__all__ = ["FastLane", "new_lanes"]
 
 _TICK_BITS, _TRADE_BITS = layout_of(Tick).null_bits, layout_of(Trade).null_bits
 _BITS = np.array(
@@ -27,6 +33,36 @@ _BITS = np.array(
     np.int64,
 )
 _STEPS_PER_ROW = 3
+
+
+def new_lanes(
+    config: NormaliseConfig, names: Names, cursor: Cursor, *, is_stepwise: bool, is_told: bool
+) -> NDArray[np.void]:
+    """Make the one row of `LANE`: the limits, and nothing done yet."""
+    threshold = config.spike_threshold
+    values = {
+        "max_ahead_us": config.max_ahead_us,
+        "max_age_us": config.max_age_us,
+        "skew_us": config.skew_us,
+        "numerator": threshold.numerator,
+        "denominator": threshold.denominator,
+        "greatest_price": INT64_MAX // max(threshold.numerator, threshold.denominator),
+        "max_parts": config.max_message_records,
+        "depth": config.book_depth,
+        "max_levels": config.max_levels,
+        "stale_us": config.stale_us,
+        "cause_topic": names.text(cursor.topic),
+        "cause_partition": cursor.partition,
+        "watchdog": names.text(WATCHDOG),
+        "nothing": names.text(""),
+        "is_stepwise": is_stepwise,
+        "is_reject_plain": not is_told,
+        "is_published": cursor.trades.is_published,
+    }
+    lanes = np.zeros(1, LANE)
+    for name, value in values.items():
+        lanes[name] = value
+    return lanes
 
 
 class FastLane:

@@ -53,7 +53,7 @@ def put(ladder: Array, levels: tuple[Array, Array], price: int, size: int, shown
                 keys[k] = keys[k + 1]
                 sizes[k] = sizes[k + 1]
             ladder.count -= 1
-        return end - at <= shown
+        return bool(end - at <= shown)
     if not size:
         return False
     if ladder.count < most:
@@ -67,7 +67,7 @@ def put(ladder: Array, levels: tuple[Array, Array], price: int, size: int, shown
             keys[k] = keys[k + 1]
             sizes[k] = sizes[k + 1]
         keys[at - 1], sizes[at - 1] = key, size
-    return end - at < shown
+    return bool(end - at < shown)
 
 
 @compiled()
@@ -79,7 +79,7 @@ def copy_best(ladder: Array, levels: tuple[Array, Array], count: int, out: Array
     for k in range(found):
         out[begin + k, 0] = keys[last - k] * ladder.sign
         out[begin + k, 1] = sizes[last - k]
-    return found
+    return found  # type: ignore[no-any-return]
 
 
 @compiled(boolean(LADDERS, LEVELS, int64, int64, int64, int64, int64))

@@ -37,10 +37,7 @@ __all__ = [
 ]
 
 STREAM = np.dtype(
-    [
-        (name, "<i8")
-        for name in ("market", "source", "session", "message", "ordinal", "is_open", "parts", "last_part")
-    ]
+    [(name, "<i8") for name in ("market", "source", "session", "message", "ordinal", "is_open", "parts", "last_part")]
 )
 """What a source says of one market, and where it stands. `is_open`: a message of several parts has begun; of one that
 compiled code puts together (see `processors.kernel.rowlane`) how many parts there are, and which was the last."""

@@ -3,41 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from processors.kernel.bookdesk import Books
+from processors.kernel.config import NormaliseConfig
 from processors.kernel.counters import TickCounters
 from processors.kernel.cursor import Cursor
 from processors.kernel.dedup import trade_key
 from processors.kernel.held import Held
 from processors.kernel.judge import MarketJudge
 from processors.kernel.memory import Growing, Memory
-from processors.kernel.spike import Print, SpikeLimits
+from processors.kernel.spike import Print
 from processors.kernel.steps import GapStep, State, TradeStep, WatermarkStep
 from schemas.enums import Flag, TickKind
 from schemas.reasons import RejectReason
 from schemas.records import Market, Tick
 
-__all__ = ["Limits", "Markets"]
+__all__ = ["Markets"]
 
 _DEPTH_KINDS = frozenset({TickKind.LEVEL, TickKind.CLEAR, TickKind.STATUS})
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What the markets are judged by; see `NormaliseConfig`."""
-
-    spike: SpikeLimits
-    max_age_us: int
-    skew_us: int
 
 
 class Markets:
     """Every market of a partition."""
 
-    def __init__(self, limits: Limits, counters: TickCounters, cursor: Cursor, memory: Memory, books: Books) -> None:
+    def __init__(
+        self, config: NormaliseConfig, counters: TickCounters, cursor: Cursor, memory: Memory, books: Books
+    ) -> None:
         self._memory = memory
-        self._limits = limits
+        self._config = config
         self._counters = counters
         self._cursor = cursor
         self._books = books
@@ -173,9 +166,9 @@ class Markets:
         """Give what judges a market's trades and tops; makes it where there is none."""
         judge = self._judges.get(market)
         if judge is None:
-            limits = self._limits
+            config = self._config
             number = self._memory.names.market(market)
-            judge = MarketJudge(limits.spike, limits.max_age_us, limits.skew_us, self._memory, number)
+            judge = MarketJudge(config.spike, config.max_age_us, config.skew_us, self._memory, number)
             self._judges[market] = judge
         return judge
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from fractions import Fraction
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -17,26 +16,24 @@ from numpy.typing import NDArray
 
 from processors.kernel import lane as lanes
 from processors.kernel.bookdesk import Books
-from processors.kernel.clock import GRID_US, WATCHDOG, PartitionClock, is_watchdog
+from processors.kernel.clock import GRID_US, PartitionClock, is_watchdog
+from processors.kernel.config import NormaliseConfig
 from processors.kernel.counters import OnReject, TickCounters
 from processors.kernel.cursor import Cursor, nowhere
-from processors.kernel.fastlane import FastLane
+from processors.kernel.fastlane import FastLane, new_lanes
 from processors.kernel.held import Held
 from processors.kernel.judge import invalid
-from processors.kernel.lane import LANE
-from processors.kernel.markets import Limits, Markets
+from processors.kernel.markets import Markets
 from processors.kernel.memory import Memory
 from processors.kernel.messages import Place, Stream
 from processors.kernel.names import Names
 from processors.kernel.parts import Parts
-from processors.kernel.spike import SpikeLimits
 from processors.kernel.steprows import StepRows
 from processors.kernel.steps import Emit, GridStep, Input, State, Step
 from processors.kernel.tradetable import TradeTable
 from schemas.columns import TickColumns
 from schemas.columns.rows import Rows
 from schemas.enums import Flag, TickKind
-from schemas.numbers import INT64_MAX
 from schemas.reasons import RejectReason
 from schemas.records import Book, Tick
 
@@ -49,35 +46,6 @@ _COUNTS = {
     "out_of_order": RejectReason.OUT_OF_ORDER,
 }
 """What compiled code counts in one call."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NormaliseConfig:
-    """The limits of the stage; times in microseconds.
-
-    Attributes:
-        max_age_us: A TRADE or TOP older than this when received is rejected, unless it was filled in (REPLAYED).
-        max_ahead_us: A record further ahead of the partition's clock is a candidate for its next value.
-        skew_us: An event time further after its receipt than this is flagged CLOCK_SKEW.
-        spike_threshold, spike_confirm_prints, spike_confirm_us: See `processors.kernel.spike`.
-        dedup_window: Trade keys remembered per market.
-        stale_us: A book whose source is silent for longer is STALE.
-        max_message_records: Longer venue messages are dropped; a snapshot of 5,000 levels a side fits.
-        book_depth: Levels a side that are published.
-        max_levels: Levels a side that are kept; beyond, the worst is forgotten.
-    """
-
-    max_age_us: int = 60_000_000
-    max_ahead_us: int = 5_000_000
-    skew_us: int = 500_000
-    spike_threshold: Fraction = Fraction(1, 10)
-    spike_confirm_prints: int = 3
-    spike_confirm_us: int = 5_000_000
-    dedup_window: int = 1_024
-    stale_us: int = 10_000_000
-    max_message_records: int = 20_000
-    book_depth: int = 20
-    max_levels: int = 20_000
 
 
 class Normaliser:
@@ -111,12 +79,9 @@ class Normaliser:
         self._clock = PartitionClock(config.max_ahead_us, config.max_message_records)
         self._trades = TradeTable(names, topic, partition, is_published=publish_trades)
         self._cursor = Cursor(topic, partition, self._trades)
-        self._limits = Limits(
-            SpikeLimits(config.spike_threshold, config.spike_confirm_prints, config.spike_confirm_us),
-            config.max_age_us,
-            config.skew_us,
+        self._lanes = new_lanes(
+            self._config, self._names, self._cursor, is_stepwise=self._is_stepwise, is_told=self._is_told
         )
-        self._lanes = self._new_lanes()
         self._forget()
         self._is_trimmed = False
 
@@ -252,38 +217,12 @@ class Normaliser:
             stream.enter(tick)
             self._renew(stream, tick)
 
-    def _new_lanes(self) -> NDArray[np.void]:
-        config, names = self._config, self._names
-        threshold = config.spike_threshold
-        lanes = np.zeros(1, LANE)
-        for name, value in (
-            ("max_ahead_us", config.max_ahead_us),
-            ("max_age_us", config.max_age_us),
-            ("skew_us", config.skew_us),
-            ("numerator", threshold.numerator),
-            ("denominator", threshold.denominator),
-            ("greatest_price", INT64_MAX // max(threshold.numerator, threshold.denominator)),
-            ("max_parts", config.max_message_records),
-            ("depth", config.book_depth),
-            ("max_levels", config.max_levels),
-            ("stale_us", config.stale_us),
-            ("cause_topic", names.text(self._cursor.topic)),
-            ("cause_partition", self._cursor.partition),
-            ("watchdog", names.text(WATCHDOG)),
-            ("nothing", names.text("")),
-            ("is_stepwise", self._is_stepwise),
-            ("is_reject_plain", not self._is_told),
-            ("is_published", self._trades.is_published),
-        ):
-            lanes[name] = value
-        return lanes
-
     def _forget(self) -> None:
         """Begin with nothing remembered."""
         self._memory = Memory(self._names, self._config.dedup_window)
         self._parts = Parts(self._memory, self._config.max_message_records)
         self._books = Books(self._lanes, self._memory, self._cursor)
-        self._markets = Markets(self._limits, self._counters, self._cursor, self._memory, self._books)
+        self._markets = Markets(self._config, self._counters, self._cursor, self._memory, self._books)
         self._streams: dict[tuple[str, str, str], Stream] = {}
 
     def _take(self, offset: int, tick: Tick | None) -> None:
@@ -398,7 +337,9 @@ class Normaliser:
         """Take back what `state` gave; the names are restored before."""
         self._counters.restore(state["counters"])
         self._clock.restore(state["clock"])
-        self._lanes = self._new_lanes()
+        self._lanes = new_lanes(
+            self._config, self._names, self._cursor, is_stepwise=self._is_stepwise, is_told=self._is_told
+        )
         self._forget()
         for source, venue, symbol, saved in state["streams"]:
             key = (source, venue, symbol)
@@ -408,4 +349,3 @@ class Normaliser:
         self._cursor.offset = state["offset"]
         self._is_trimmed = state["is_trimmed"]
         self._cursor.now_us = self._clock.now_us or 0
-

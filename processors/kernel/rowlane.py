@@ -1,8 +1,8 @@
 """The rows of a decoded batch in compiled code: all that the normaliser does of most of them.
 
 It takes row after row as long as each is like most: next in its stream, in time, its message whole, valid and near the
-last price. At the first that is not it stops, having done nothing of it but let time pass, and the normaliser takes that
-row. So rare cases have one meaning, in `normalise`; both work on the same memory.
+last price. At the first that is not it stops, having done nothing of it but let time pass, and the normaliser takes
+it. So rare cases have one meaning, in `normalise`; both work on the same memory.
 """
 
 from __future__ import annotations
@@ -68,9 +68,7 @@ _MEMORY = types.Tuple((_array(STREAM), _array(PRINTS), _array(TOPS), _array(LAST
 
 
 @compiled()
-def _step(
-    lane: Array, steps: Array, kind: int, market: int, source: int, at_us: int, is_null: Any
-) -> None:
+def _step(lane: Array, steps: Array, kind: int, market: int, source: int, at_us: int, is_null: Any) -> None:
     step = steps[lane.steps]
     lane.steps += 1
     step.kind, step.market, step.source, step.offset = kind, market, source, lane.offset
@@ -104,7 +102,7 @@ def _pass_time(lane: Array, books: Any, steps: Array, ts_recv: int, offset: int)
 @compiled()
 def _has_room(lane: Array, quotes: Array, shown: Array, pairs: Array) -> bool:
     """Tell whether what one row may lead to can be written: two points, at each of which any book may change."""
-    return (
+    return bool(
         lane.quotes + 2 * lane.books + 2 <= len(quotes)
         and lane.shown + lane.books <= len(shown)
         and lane.shown_levels + 2 * lane.books * lane.depth <= len(pairs)
@@ -127,7 +125,7 @@ def _is_part(lane: Array, stream: Array, tick: Array) -> bool:
         return False
     if tick.first:
         return not stream.is_open
-    return (
+    return bool(
         stream.is_open == BY_ROWS
         and stream.parts < lane.max_parts
         and tick.message == stream.message
@@ -144,7 +142,7 @@ def _gather(stream: Array, before: Array, parts: Array, last: int) -> int:
     for k in range(count - 2, -1, -1):
         parts[k] = part
         part = before[part] if part >= 0 else part + 1
-    return count
+    return count  # type: ignore[no-any-return]
 
 
 @compiled()
@@ -185,10 +183,10 @@ def _has_room_for(lane: Array, ladders: Array, number: int, message: tuple[Array
 @compiled()
 def _is_all_top(message: tuple[Array, Array, Array, int]) -> bool:
     ticks, kept, parts, count = message
+    is_all = True
     for k in range(count):
-        if row_at(ticks, kept, parts[k]).kind != _TOP:
-            return False
-    return True
+        is_all &= row_at(ticks, kept, parts[k]).kind == _TOP
+    return is_all
 
 
 @compiled(
@@ -290,7 +288,7 @@ def take_rows(
                 _move(lane, stream, heard, tick)
                 settle_trade(lane, verdict, tick, stream, prints[market], seen, key, outs, layout)
                 continue
-            if kind == _HEARTBEAT or kind == _BLOCK or (kind == _STATUS and numbers[tick.symbol] == lane.nothing):
+            if kind in (_HEARTBEAT, _BLOCK) or (kind == _STATUS and numbers[tick.symbol] == lane.nothing):
                 if not _pass_time(lane, books, steps, ts_recv, offsets[i]):
                     return i
                 _move(lane, stream, heard, tick)
@@ -314,7 +312,8 @@ def take_rows(
             count = _gather(stream, before, parts, i)
         message = (ticks, kept, parts, count)
         verdict = TOP_ACCEPT
-        if kind == _LEVEL or kind == _CLEAR:
+        is_depth = kind in (_LEVEL, _CLEAR)
+        if is_depth:
             if not _is_depth(message):
                 return i
         elif kind == _TOP:
@@ -330,7 +329,7 @@ def take_rows(
             if book < 0:
                 lane.why = OF_BOOK
                 return i
-            if (kind == _LEVEL or kind == _CLEAR) and not _has_room_for(lane, ladders, book, message):
+            if is_depth and not _has_room_for(lane, ladders, book, message):
                 return i
         if not _pass_time(lane, books, steps, ts_recv, offsets[i]):
             return i

@@ -18,10 +18,7 @@ __all__ = ["LAST_TOP", "TOPS", "TOP_ACCEPT", "TOP_STOP", "TOP_TOO_OLD", "settle_
 TOPS = np.dtype([(name, "<i8") for name in ("is_judged", "is_holding", "has_bid", "bid", "has_ask", "ask")])
 """The tops of a market: whether it may have any, whether spikes are held, and the last accepted prices."""
 LAST_TOP = np.dtype(
-    [
-        (name, "<i8")
-        for name in ("exists", "source", "session", "sequence", "ts_event", "no_sequence", "no_event")
-    ]
+    [(name, "<i8") for name in ("exists", "source", "session", "sequence", "ts_event", "no_sequence", "no_event")]
 )
 """The last top of a side; of market n the bid is 2n and the ask 2n + 1."""
 TOP_STOP, TOP_ACCEPT, TOP_TOO_OLD, TOP_OUT_OF_ORDER = range(4)
@@ -35,7 +32,7 @@ def _is_before(last: Array, tick: Array, source: int, bits: Array) -> bool:
     if not last.exists or last.source != source or last.session != tick.session:
         return False
     if not last.no_sequence and not tick.nulls & bits[2]:
-        return tick.sequence <= last.sequence
+        return bool(tick.sequence <= last.sequence)
     return not last.no_event and not tick.nulls & bits[0] and tick.ts_event < last.ts_event
 
 
@@ -44,7 +41,7 @@ def _is_far(lane: Array, price: int, base: int) -> bool:
     # Beyond the greatest price the products would wrap.
     if price > lane.greatest_price or base > lane.greatest_price:
         return True
-    return abs(price - base) * lane.denominator > lane.numerator * base
+    return bool(abs(price - base) * lane.denominator > lane.numerator * base)
 
 
 @compiled()

@@ -123,7 +123,7 @@ class MarketJudge:
             self.trades.state(),
             self.tops.state(),
             # A longer key is known by its hash.
-            [_short(key) for key in self._window.keys()],
+            [_short(key) for key in self._window],
             self._last_event_us,
             [[str(side), *last] for side, last in sorted(self._last_tops.items())],
         ]

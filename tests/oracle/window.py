@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 __all__ = ["TradeWindow"]
 
@@ -29,6 +29,5 @@ class TradeWindow:
         known.add(key)
         return True
 
-    def keys(self) -> list[str]:
-        """Give the keys, oldest first."""
-        return list(self._order)
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._order)

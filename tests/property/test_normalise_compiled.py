@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from itertools import pairwise
 from random import Random
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from processors.kernel.names import Names
 from processors.kernel.normalise import NormaliseConfig, Normaliser
 from processors.kernel.steprows import step_rows
-from processors.kernel.steps import GridStep, Input, Step, TradeStep
+from processors.kernel.steps import Input, Step
 from schemas.codec import Codec
 from schemas.columns import Spans, decode_ticks
 from schemas.enums import Flag, Side, TickKind
@@ -66,7 +66,9 @@ def books_log(seed: int, length: int) -> list[Tick | None]:
         elif case == 29:
             ticks = [feed.status(now, random.choice((0, int(Flag.GAPPED), int(Flag.STALE))))]
         elif case == 30:
-            ticks = feed.message(now, [{"kind": random.choice(list(TickKind)), "side": Side.BUY, "price": 1, "size": 1}])
+            ticks = feed.message(
+                now, [{"kind": random.choice(list(TickKind)), "side": Side.BUY, "price": 1, "size": 1}]
+            )
         elif case == 31:
             ticks = [_watchdog(now + random.choice((0, 200_000, 7_000_000)))]
         elif case == 32:
@@ -83,7 +85,9 @@ def books_log(seed: int, length: int) -> list[Tick | None]:
             ticks[at] = replace(ticks[at], **random.choice(_EXTREMES))
         elif case == 34:
             ticks = feed.top(now, price, price + 1)
-            ticks[random.randrange(2)] = replace(ticks[0], ordinal=1, first=False, last=True, **random.choice(_EXTREMES))
+            ticks[random.randrange(2)] = replace(
+                ticks[0], ordinal=1, first=False, last=True, **random.choice(_EXTREMES)
+            )
         elif case == 35 and random.random() < 0.4:
             feed.session += random.choice((-1, 1, 1))
             feed.number = 0
