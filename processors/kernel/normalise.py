@@ -158,6 +158,7 @@ class Normaliser:
     def _emitting(self, emit: Emit) -> Iterator[list[Step | StepRows]]:
         cursor = self._cursor
         cursor.emit = emit
+        self._lanes["quotes"] = 0
         steps: list[Step | StepRows] = []
         cursor.steps = steps
         yield steps
