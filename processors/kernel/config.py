@@ -20,6 +20,7 @@ class NormaliseConfig:
         skew_us: An event time further after its receipt than this is flagged CLOCK_SKEW.
         spike_threshold, spike_confirm_prints, spike_confirm_us: See `processors.kernel.spike`.
         dedup_window: Trade keys remembered per market.
+        dedup_keys: Trade keys remembered per partition; where its markets have more, each has an equal share.
         stale_us: A book whose source is silent for longer is STALE.
         max_message_records: Longer venue messages are dropped; a snapshot of 5,000 levels a side fits.
         book_depth: Levels a side that are published.
@@ -33,6 +34,7 @@ class NormaliseConfig:
     spike_confirm_prints: int = 3
     spike_confirm_us: int = 5_000_000
     dedup_window: int = 1_024
+    dedup_keys: int = 32_768
     stale_us: int = 10_000_000
     max_message_records: int = 20_000
     book_depth: int = 20

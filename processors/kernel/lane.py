@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numba import int64
 
-from processors.kernel.machine import address, prefetch
 from processors.kernel.seen import KEY_BYTES, digest_of, expect, is_seen, remember
 from processors.kernel.steprows import TRADE
 from schemas.columns import KINDS, SIDES
 from schemas.compiled import Array, compiled
 from schemas.enums import Flag, Side, TickKind
+from schemas.machine import address, prefetch
 
 __all__ = [
     "LANE",

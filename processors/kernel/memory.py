@@ -44,7 +44,7 @@ class Memory:
         ahead: Room for what is found out about the next rows.
     """
 
-    def __init__(self, names: Names, window: int) -> None:
+    def __init__(self, names: Names, window: int, total: int) -> None:
         self.names = names
         self.streams = Growing(STREAM)
         self.prints = Growing(PRINTS)
@@ -53,7 +53,7 @@ class Memory:
         self.books = Growing(np.dtype(np.int64))
         self.heard = Growing(HEARD)
         self.beats = Growing(BEAT)
-        self.seen = SeenTrades(window)
+        self.seen = SeenTrades(window, total)
         self.ahead: NDArray[np.int64] = np.zeros((_AHEAD, 2), np.int64)
         self.slots: NDArray[np.int64] = np.full((64, 2), _NONE, np.int64)
         self.keys: list[tuple[int, int, int]] = []

@@ -220,7 +220,7 @@ class Normaliser:
 
     def _forget(self) -> None:
         """Begin with nothing remembered."""
-        self._memory = Memory(self._names, self._config.dedup_window)
+        self._memory = Memory(self._names, self._config.dedup_window, self._config.dedup_keys)
         self._parts = Parts(self._memory, self._config.max_message_records)
         self._books = Books(self._lanes, self._memory, self._cursor)
         self._markets = Markets(self._config, self._counters, self._cursor, self._memory, self._books)
@@ -324,12 +324,13 @@ class Normaliser:
             self._markets.lose(held)
 
     def state(self) -> State:
-        """Give all that a restart needs, as JSON-able values."""
+        """Give all that a restart needs."""
         return {
             "counters": self._counters.state(),
             "clock": self._clock.state(),
             "streams": [[*key, stream.state()] for key, stream in self._streams.items()],
             "markets": self._markets.state(),
+            "seen": self._memory.seen.state(),
             "offset": self._cursor.offset,
             "is_trimmed": self._is_trimmed,
         }
@@ -347,6 +348,7 @@ class Normaliser:
             self._streams[key] = self._new_stream(key, 0)
             self._streams[key].restore(saved)
         self._markets.restore(state["markets"])
+        self._memory.seen.restore(state["seen"])
         self._cursor.offset = state["offset"]
         self._is_trimmed = state["is_trimmed"]
         self._cursor.now_us = self._clock.now_us or 0

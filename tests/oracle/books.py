@@ -264,14 +264,3 @@ class MarketBook:
             None if self._quoted is None else list(self._quoted),
             self.changed_offset,
         ]
-
-    def restore(self, state: list[Any]) -> None:
-        """Take back what `state` gave."""
-        bids, asks, depth, top, best, quoted, self.changed_offset = state
-        self.bids.restore(bids)
-        self.asks.restore(asks)
-        self.depth = None if depth is None else Feed(*depth)
-        self.top = None if top is None else Feed(*top)
-        self._best = [(price, size) for price, size in best]
-        self._quoted = None if quoted is None else (BookState(quoted[0]), *quoted[1:])
-        self._view = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -122,23 +121,6 @@ class MarketJudge:
         return [
             self.trades.state(),
             self.tops.state(),
-            # A longer key is known by its hash.
-            [_short(key) for key in self._window],
             self._last_event_us,
             [[str(side), *last] for side, last in sorted(self._last_tops.items())],
         ]
-
-    def restore(self, state: list[Any]) -> None:
-        """Take back what `state` gave."""
-        trades, tops, keys, self._last_event_us, last_tops = state
-        self.trades.restore(trades)
-        self.tops.restore(tops)
-        self._window = TradeWindow(self._size, keys)
-        self._last_tops = {
-            Side(side): (source, session, sequence, ts_event) for side, source, session, sequence, ts_event in last_tops
-        }
-
-
-def _short(key: str) -> str:
-    raw = key.encode()
-    return key if len(raw) <= 64 else hashlib.sha256(raw).hexdigest()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable
 from itertools import islice
 
 from schemas.records import BookLevel
@@ -73,11 +72,3 @@ class Ladder:
     def state(self) -> list[int]:
         """Give prices and sizes by turns, worst first."""
         return [value for key in self._keys for value in (key * self._sign, self._sizes[key])]
-
-    def restore(self, state: Iterable[int]) -> None:
-        """Take back what `state` gave."""
-        values = iter(state)
-        self.clear()
-        for price, size in zip(values, values, strict=True):
-            self._keys.append(price * self._sign)
-            self._sizes[price * self._sign] = size

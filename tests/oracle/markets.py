@@ -344,17 +344,6 @@ class Markets:
             "beats": {source: list(beat) for source, beat in self._beats.items()},
         }
 
-    def restore(self, state: State) -> None:
-        """Take back what `state` gave."""
-        self._books = {}
-        for venue, symbol, book in state["books"]:
-            self._book_of((venue, symbol)).restore(book)
-        self._judges = {}
-        for venue, symbol, judge in state["judges"]:
-            self._judge_of((venue, symbol)).restore(judge)
-        self._heard = _pairs(state["heard"])
-        self._beats = _pairs(state["beats"])
-
 
 def _pairs(state: dict[str, Any]) -> dict[str, tuple[int, int]]:
     return {source: (session, ts) for source, (session, ts) in state.items()}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum, auto, unique
 from typing import Any
 
-from processors.kernel.held import Held, dump, load
+from processors.kernel.held import Held, dump
 from schemas.records import Tick
 
 __all__ = ["Assembly", "Place", "Stream"]
@@ -100,11 +100,3 @@ class Stream:
     def state(self) -> list[Any]:
         """Give what is remembered."""
         return [self.session, self.message, self.ordinal, self._lost, dump(self.open)]
-
-    @classmethod
-    def restored(cls, state: list[Any]) -> Stream:
-        """Build from what `state` gave."""
-        stream = cls(state[0])
-        stream.message, stream.ordinal, stream._lost = state[1:4]
-        stream.open = load(state[4])
-        return stream

@@ -200,18 +200,6 @@ class Normaliser:
             "is_trimmed": self._is_trimmed,
         }
 
-    def restore(self, state: State) -> None:
-        """Take back what `state` gave."""
-        self._counters.restore(state["counters"])
-        self._clock.restore(state["clock"])
-        self._streams = {
-            (source, venue, symbol): Stream.restored(stream) for source, venue, symbol, stream in state["streams"]
-        }
-        self._markets.restore(state["markets"])
-        self._cursor.offset = state["offset"]
-        self._is_trimmed = state["is_trimmed"]
-        self._cursor.now_us = self._clock.now_us or 0
-
 
 def _nowhere(record: Record, ts_trigger: int) -> None:
     """Take what is emitted outside a run: nothing is."""

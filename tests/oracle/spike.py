@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, TypeAlias
 
-from processors.kernel.held import Held, dump, load
+from processors.kernel.held import Held, dump
 
 __all__ = ["Prices", "Print", "SpikeGuard", "SpikeLimits"]
 
@@ -100,9 +100,3 @@ class SpikeGuard:
     def state(self) -> list[Any]:
         """Give what is remembered."""
         return [list(self.reference), [[one.ts_clock, list(one.prices), dump(one.ticks)] for one in self.held]]
-
-    def restore(self, state: list[Any]) -> None:
-        """Take back what `state` gave."""
-        reference, held = state
-        self.reference = (reference[0], reference[1])
-        self.held = [Print(ts, (prices[0], prices[1]), load(ticks)) for ts, prices, ticks in held]
