@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from infra.bench.codec import codec_results
-from infra.bench.document import document, ratios
-from infra.bench.drain import DrainPlan, System, drain_all, flashmm_drain
+from infra.bench.document import document, paired_ratios, ratios
+from infra.bench.drain import DrainPlan, System, drain_all, drain_in_turn, flashmm_drain
 from infra.bench.ground import Ground
 from infra.bench.growth import CASES, QUICK_CASES, grow, memory
 from infra.bench.latency import paced
@@ -23,6 +23,8 @@ __all__ = ["OURS", "Options", "codec", "engine", "growth", "latency", "peers", "
 
 OURS = ("flashmm", "flashmm-with-trades")
 _MARKETS = 40
+_ROOF = "consumer-performance"
+_LOG_RATE, _QUICK_LOG_RATE = 100_000, 5_000
 _RATES = (1_000, 10_000, 20_000, 50_000, 100_000, 200_000)
 _QUICK_RATES = (1_000,)
 
@@ -53,12 +55,20 @@ class Options:
 
 
 def engine(options: Options) -> dict[str, Any]:
-    """Drain a log with the worker, and read it with Kafka's own consumer."""
-    return _drains("engine", options, ["consumer-performance"])
+    """Drain a log with the worker, and read it with Kafka's own consumer, in turn."""
+    load = os.getloadavg()[0]
+    plan = _plan(options, 10.0, first_trades=4_000_000)
+    with _ground(options, "engine") as ground:
+        log = _log(ground, options)
+        systems = {_ROOF: peer(_ROOF), **_workers(ground)}
+        results, rounds = drain_in_turn(log, systems, plan, options.say)
+        parameters = {**_parameters(options, plan), **_log_parameters(log)}
+    found = {**paired_ratios(rounds, OURS, [_ROOF]), **ratios(results, OURS, [_ROOF], measure="warm_ticks_per_s")}
+    return document("engine", parameters, results, note=options.note, load_before=load, ratios=found)
 
 
 def peers(options: Options, names: Sequence[str] = PEERS) -> dict[str, Any]:
-    """Drain a log with the worker and with its peers.
+    """Drain a log with the worker and with its peers, each a prefix sized to its speed.
 
     Raises:
         ConfigurationError: a name is not one of a peer.
@@ -66,32 +76,25 @@ def peers(options: Options, names: Sequence[str] = PEERS) -> dict[str, Any]:
     for name in names:
         if name not in PEERS:
             raise ConfigurationError("--only", f"{name!r} is no peer", f"Choose among {', '.join(PEERS)}")
-    return _drains("peers", options, names)
-
-
-def _drains(bench: str, options: Options, names: Sequence[str]) -> dict[str, Any]:
     load = os.getloadavg()[0]
     plan = _plan(options, 10.0)
-    with Ground(options.folder / bench) as ground:
-        log = TickLog(ground, markets=_MARKETS)
+    with _ground(options, "peers") as ground:
+        log = _log(ground, options)
         systems = {**_workers(ground), **{name: peer(name) for name in names}}
         results = drain_all(log, systems, plan, options.say)
-        parameters = {
-            **_parameters(options, plan),
-            "markets": _MARKETS,
-            "partitions": ground.partitions,
-            "log_ticks_per_s": log.maker.rate,
-            "value_bytes": log.maker.ticks(0, 200).width,
-            "record_batch_bytes": BATCH_BYTES,
-        }
-    return document(
-        bench,
-        parameters,
-        results,
-        note=options.note,
-        load_before=load,
-        ratios=ratios(results, OURS, [name for name in names if name in PEERS]),
-    )
+        parameters = {**_parameters(options, plan), **_log_parameters(log)}
+    found = {**ratios(results, OURS, names), **ratios(results, OURS, names, measure="warm_ticks_per_s")}
+    return document("peers", parameters, results, note=options.note, load_before=load, ratios=found)
+
+
+def _log_parameters(log: TickLog) -> dict[str, object]:
+    return {
+        "markets": log.maker.markets,
+        "partitions": log.ground.partitions,
+        "log_ticks_per_s": log.maker.rate,
+        "value_bytes": log.maker.ticks(0, 200).width,
+        "record_batch_bytes": BATCH_BYTES,
+    }
 
 
 def _workers(ground: Ground) -> dict[str, System]:
@@ -140,10 +143,18 @@ def sinks(options: Options) -> dict[str, Any]:
     return document("sinks", parameters, results, note=options.note, load_before=load)
 
 
-def _plan(options: Options, seconds: float) -> DrainPlan:
+def _plan(options: Options, seconds: float, **more: int) -> DrainPlan:
     if options.is_quick:
         return DrainPlan(seconds=options.seconds or 0.0, first_trades=50_000)
-    return DrainPlan(seconds=options.seconds or seconds, repeats=options.repeats)
+    return DrainPlan(seconds=options.seconds or seconds, repeats=options.repeats, **more)
+
+
+def _ground(options: Options, name: str) -> Ground:
+    return Ground(options.folder / name, is_quick=options.is_quick)
+
+
+def _log(ground: Ground, options: Options) -> TickLog:
+    return TickLog(ground, markets=_MARKETS, rate=_QUICK_LOG_RATE if options.is_quick else _LOG_RATE)
 
 
 def _parameters(options: Options, plan: DrainPlan) -> dict[str, object]:
