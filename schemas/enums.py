@@ -7,6 +7,7 @@ from enum import IntFlag, StrEnum, unique
 __all__ = [
     "BarState",
     "BookState",
+    "ContractKind",
     "Flag",
     "Mode",
     "OrderAction",
@@ -90,6 +91,16 @@ class BookState(StrEnum):
     LIVE = "LIVE"
     STALE = "STALE"
     GAPPED = "GAPPED"
+
+
+@unique
+class ContractKind(StrEnum):
+    """What a trade gives its parties."""
+
+    SPOT = "spot"
+    """The base asset against the quote asset."""
+    PERPETUAL = "perpetual"
+    """A position without an end, held on margin in the quote asset and paid funding."""
 
 
 @unique

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from schemas.enums import ContractKind
 from schemas.errors import ConfigurationError, DoesNotFit, ProtocolError
 from schemas.numbers import PRICE_SCALE, SIZE_SCALE, to_units
 from schemas.reasons import DeadLetterReason
@@ -18,6 +19,7 @@ from schemas.records import Market
 __all__ = ["DEFAULT_PATH", "Instrument", "Instruments", "market_group", "partition_for"]
 
 _KINDS = ("clob", "amm")
+_FEE_SCALE = 6
 DEFAULT_PATH = Path(__file__).with_name("instruments.toml")
 
 _QUOTE_ASSETS = sorted(
@@ -52,6 +54,8 @@ class Instrument:
         venue_symbol: What the venue calls it.
         group: Partitioning group; markets of one group share a partition, by default the base asset.
         has_book: False for an AMM: no order book, never quoted.
+        maker_fee_ppm, taker_fee_ppm: Millionths of a trade's value; a maker's is negative where it is a rebate.
+        contract: What a trade gives: the asset itself, or a position that is funded and needs margin.
     """
 
     venue: str
@@ -63,8 +67,9 @@ class Instrument:
     lot: int
     min_size: int
     min_notional: int
-    maker_fee_bps: int
-    taker_fee_bps: int
+    maker_fee_ppm: int
+    taker_fee_ppm: int
+    contract: ContractKind = ContractKind.SPOT
 
 
 def market_group(symbol: str) -> str:
@@ -153,15 +158,20 @@ def _from_table(path: Path, table: Mapping[str, object]) -> Instrument:
             raise wrong(name, "must be positive", f'Write {name} = "0.01"')
         return found
 
-    def basis_points(name: str) -> int:
+    def fee(name: str) -> int:
         try:
-            return int(text(name, "0"))
-        except ValueError:
-            raise wrong(name, "must be a whole number of basis points", f'Write {name} = "2"') from None
+            return to_units(text(name, "0"), _FEE_SCALE)
+        except DoesNotFit:
+            raise wrong(
+                name, "must be a part of the value, at most 6 decimals", f'Write {name} = "0.0002"'
+            ) from None
 
     kind = text("kind", "clob")
     if kind not in _KINDS:
         raise wrong("kind", "is unknown", f"Choose among {', '.join(_KINDS)}")
+    contract = text("contract", ContractKind.SPOT)
+    if contract not in tuple(ContractKind):
+        raise wrong("contract", "is unknown", f"Choose among {', '.join(ContractKind)}")
     symbol = text("symbol")
     return Instrument(
         venue=text("venue"),
@@ -173,8 +183,9 @@ def _from_table(path: Path, table: Mapping[str, object]) -> Instrument:
         lot=units("lot", SIZE_SCALE),
         min_size=units("min_size", SIZE_SCALE, "0"),
         min_notional=units("min_notional", PRICE_SCALE + SIZE_SCALE, "0", bits=128),
-        maker_fee_bps=basis_points("maker_fee_bps"),
-        taker_fee_bps=basis_points("taker_fee_bps"),
+        maker_fee_ppm=fee("maker_fee"),
+        taker_fee_ppm=fee("taker_fee"),
+        contract=ContractKind(contract),
     )
 
 

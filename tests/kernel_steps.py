@@ -96,8 +96,8 @@ def instrument(**changes: object) -> Instrument:
         "lot": size("1"),
         "min_size": size("1"),
         "min_notional": to_units("1", NOTIONAL_SCALE, bits=128),
-        "maker_fee_bps": 0,
-        "taker_fee_bps": 0,
+        "maker_fee_ppm": 0,
+        "taker_fee_ppm": 0,
     }
     return Instrument(**(facts | changes))  # type: ignore[arg-type]
 

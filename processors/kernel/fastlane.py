@@ -45,15 +45,11 @@ class FastLane:
         self._steps = 0
         self._numbers = np.zeros(0, np.int64)
         self._known = -1
-        is_trade = columns.ok & (columns.kind == _TRADE) & (columns.first == 1) & (columns.last == 1)
-        self._others = [*np.flatnonzero(~is_trade).tolist(), len(columns)]
-        self._next = 0
+        self._streams = np.full((len(columns.strings), 3), -1, np.int64)
 
-    def end_of_trades(self, at: int) -> int:
-        """Give the end of the rows from `at` on that are trades and whole messages; `at` never goes back."""
-        while self._others[self._next] < at:
-            self._next += 1
-        return self._others[self._next]
+    def is_trade(self, row: int) -> bool:
+        """Tell whether a row may be a plain trade."""
+        return bool(self._columns.kind[row] == _TRADE)
 
     def ts_recv(self, row: int) -> int:
         """Give the receipt of a row."""
@@ -64,7 +60,7 @@ class FastLane:
         memory, names = self._memory, self._memory.names
         if self._known != len(names.texts):
             self._known = len(names.texts)
-            self._numbers = np.array([names.find(text) for text in self._columns.strings], np.int64)
+            self._numbers = names.find(self._columns.strings)
         self._trades.fit(end - begin)
         limits["trades"], limits["steps"] = self._trades.count, self._steps
         at = take_plain(
@@ -72,10 +68,12 @@ class FastLane:
             self._columns.rows,
             self._offsets,
             self._text,
-            (self._numbers, memory.slots, names.market_texts, _BITS),
+            (self._numbers, memory.slots, self._streams),
+            (names.market_texts, _BITS),
             (memory.streams.rows, memory.prints.rows, memory.heard.rows),
             memory.seen.arrays(),
             (self._step_rows, self._trades.rows),
+            memory.ahead,
             begin,
             end,
         )

@@ -13,7 +13,8 @@ import numpy as np
 from numba import from_dtype, int64, types, uint8
 
 from processors.kernel.clock import BOOK_GRID_US, GRID_US
-from processors.kernel.seen import KEY_BYTES, SEEN, is_seen, remember
+from processors.kernel.machine import address, prefetch
+from processors.kernel.seen import KEY_BYTES, SEEN, digest_of, expect, is_seen, remember
 from processors.kernel.steprows import GRID, STEP, TRADE
 from schemas.columns import KINDS, SIDES
 from schemas.columns.layout import layout_of
@@ -50,6 +51,7 @@ _BYTES = types.Array(uint8, 1, "C", readonly=True)
 _TRADE, _NO_SIDE, _BUY = KINDS.index(TickKind.TRADE), SIDES.index(Side.NONE), SIDES.index(Side.BUY)
 _REPLAYED, _NO_EVENT_TIME = int(Flag.REPLAYED), int(Flag.NO_EVENT_TIME)
 _CLOCK_SKEW, _OUT_OF_ORDER = int(Flag.CLOCK_SKEW), int(Flag.OUT_OF_ORDER)
+_PRINTS_BYTES = PRINTS.itemsize
 _LAST_US = 1 << 53
 _BITS = 21
 _MIX = -7046029254386353131
@@ -75,10 +77,10 @@ def find_stream(slots: Array, source: int, venue: int, symbol: int) -> int:
 
 
 @compiled()
-def _verdict(lane: Array, tick: Array, stream: Array, prints: Array, seen: Any, text: Array, is_null: Any) -> int:
+def _verdict(lane: Array, tick: Array, stream: Array, prints: Array, seen: Any, key: Any, no_event: Any) -> int:
     """Judge a row and change nothing."""
     ts_recv, price = tick.ts_recv, tick.price
-    no_event, no_id = is_null
+    text, digest, has_key = key
     if ts_recv < 0 or ts_recv > _LAST_US or ts_recv > lane.clock_us + lane.max_ahead_us:
         return _STOP
     if not lane.is_grid_plain and ts_recv - ts_recv % BOOK_GRID_US > lane.clock_us:
@@ -96,9 +98,9 @@ def _verdict(lane: Array, tick: Array, stream: Array, prints: Array, seen: Any, 
             return _STOP
         if ts_recv - tick.ts_event > lane.max_age_us and not tick.flags & _REPLAYED:
             return _TOO_OLD if lane.is_reject_plain else _STOP
-    if no_id or tick.trade_id_length > KEY_BYTES:
+    if not has_key:
         return _STOP
-    if is_seen(seen, stream.market, text, tick.trade_id, tick.trade_id_length):
+    if is_seen(seen, stream.market, digest, text, tick.trade_id, tick.trade_id_length):
         return _DUPLICATE if lane.is_reject_plain else _STOP
     if prints.is_holding:
         return _STOP
@@ -137,11 +139,10 @@ def _marks(lane: Array, tick: Array, prints: Array, no_event: Any) -> int:
 
 
 @compiled()
-def _accept(
-    lane: Array, tick: Array, stream: Array, offset: int, flags: int, outs: Any, texts: Array, bits: Array
-) -> None:
+def _accept(lane: Array, tick: Array, stream: Array, offset: int, flags: int, outs: Any, layout: Any) -> None:
     """Write an accepted trade out: a step for the later stages, a row of `market.trades`."""
     steps, trades = outs
+    texts, bits = layout
     no_event, no_sequence = tick.nulls & bits[0] != 0, tick.nulls & bits[2] != 0
     step = steps[lane.steps]
     lane.steps += 1
@@ -171,16 +172,52 @@ def _accept(
             trade.nulls |= bits[k + 1]
 
 
+@compiled()
+def _stream_of(tick: Array, names: Any) -> int:
+    """Give the stream of a row, NONE where it is not known."""
+    numbers, slots, known = names
+    one = known[tick.symbol]
+    if one[0] == tick.source and one[1] == tick.venue:
+        return one[2]  # type: ignore[no-any-return]
+    source, venue, symbol = numbers[tick.source], numbers[tick.venue], numbers[tick.symbol]
+    if source < 0 or venue < 0 or symbol < 0:
+        return _NONE
+    number = slots[find_stream(slots, source, venue, symbol), 1]
+    if number != _NONE:
+        one[0], one[1], one[2] = tick.source, tick.venue, number
+    return number  # type: ignore[no-any-return]
+
+
+@compiled()
+def _look_ahead(
+    ticks: Array, begin: int, end: int, text: Array, names: Any, memory: Any, seen: Any, ahead: Array
+) -> None:
+    """Find the stream and the digest of rows, and have what they will need fetched into the cache."""
+    streams, markets, _ = memory
+    for i in range(begin, end):
+        tick = ticks[i]
+        number = _stream_of(tick, names)
+        row = ahead[i - begin]
+        row[0] = number
+        if number != _NONE and tick.kind == _TRADE:
+            market = streams[number].market
+            prefetch(address(markets) + market * _PRINTS_BYTES)
+            row[1] = digest_of(text, tick.trade_id, tick.trade_id_length)
+            expect(seen, market, row[1])
+
+
 @compiled(
     int64(
         _array(LANE),
         _array(layout_of(Tick).dtype),
         types.Array(int64, 1, "C", readonly=True),
         _BYTES,
-        types.Tuple((int64[::1], int64[:, ::1], int64[:, ::1], int64[::1])),
+        types.Tuple((int64[::1], int64[:, ::1], int64[:, ::1])),
+        types.Tuple((int64[:, ::1], int64[::1])),
         types.Tuple((_array(STREAM), _array(PRINTS), _array(HEARD))),
         SEEN,
         types.Tuple((_array(STEP), _array(row_dtype(Trade)))),
+        int64[:, ::1],
         int64,
         int64,
     )
@@ -191,38 +228,45 @@ def take_plain(
     offsets: Array,
     text: Array,
     names: Any,
+    layout: Any,
     memory: Any,
     seen: Any,
     outs: Any,
+    ahead: Array,
     begin: int,
     end: int,
 ) -> int:
     """Take plain trades from `begin` on; give the first row that is not one.
 
     Args:
-        ticks: A decoded batch; its rows from `begin` to `end` are trades that are whole messages.
+        ticks: A decoded batch.
         text: What the spans of the ticks point into.
         names: The partition's number of each text of the batch, -1 where it has none; the streams by their key (see
-            `find_stream`); the texts of each market; the bits among a tick's nulls of ts_event, trade_id and sequence,
-            then of each nullable field of a trade its bit in a tick and in a trade.
+            `find_stream`); and by the batch's number of a symbol its latest source, venue and stream, -1 before.
+        layout: The texts of each market; the bits among a tick's nulls of ts_event, trade_id and sequence, then of each
+            nullable field of a trade its bit in a tick and in a trade.
         memory: Streams, trades by market, sources heard.
         outs: Room for the steps and the trades, two steps and one trade a row.
+        ahead: Room for the stream and the digest of as many rows as are looked at ahead.
     """
     lane = lanes[0]
-    numbers, slots, texts, bits = names
     streams, markets, heard = memory
+    bits = layout[1]
+    looked = begin
     for i in range(begin, end):
+        if i == looked:
+            looked = min(i + len(ahead), end)
+            first = i
+            _look_ahead(ticks, i, looked, text, names, memory, seen, ahead)
         tick = ticks[i]
-        source, venue, symbol = numbers[tick.source], numbers[tick.venue], numbers[tick.symbol]
-        if source < 0 or venue < 0 or symbol < 0:
-            return i
-        number = slots[find_stream(slots, source, venue, symbol), 1]
-        if number == _NONE or seen[0][0].free == _NONE:
+        number = ahead[i - first, 0]
+        if number == _NONE or tick.kind != _TRADE or not tick.first or not tick.last:
             return i
         stream = streams[number]
         prints = markets[stream.market]
         no_event = tick.nulls & bits[0] != 0
-        verdict = _verdict(lane, tick, stream, prints, seen, text, (no_event, tick.nulls & bits[1] != 0))
+        key = (text, ahead[i - first, 1], tick.nulls & bits[1] == 0 and tick.trade_id_length <= KEY_BYTES)
+        verdict = _verdict(lane, tick, stream, prints, seen, key, no_event)
         if verdict == _STOP:
             return i
         lane.offset = offsets[i]
@@ -231,16 +275,17 @@ def take_plain(
             lane.duplicates += 1
             continue
         stream.message, stream.ordinal = tick.message, tick.ordinal
-        if not heard[source].is_heard or heard[source].session <= tick.session:
-            heard[source].is_heard, heard[source].session, heard[source].clock_us = 1, tick.session, lane.clock_us
+        source = heard[stream.source]
+        if not source.is_heard or source.session <= tick.session:
+            source.is_heard, source.session, source.clock_us = 1, tick.session, lane.clock_us
         if verdict == _TOO_OLD:
             lane.too_old += 1
         elif verdict == _DUPLICATE:
             lane.duplicates += 1
         else:
-            remember(seen, stream.market, text, tick.trade_id, tick.trade_id_length)
+            remember(seen, stream.market, key[1], text, tick.trade_id, tick.trade_id_length)
             lane.accepted += 1
             prints.has_price, prints.price = 1, tick.price
             flags = tick.flags | _marks(lane, tick, prints, no_event)
-            _accept(lane, tick, stream, offsets[i], flags, outs, texts, bits)
+            _accept(lane, tick, stream, offsets[i], flags, outs, layout)
     return end

@@ -14,6 +14,7 @@ from processors.kernel.seen import SeenTrades
 __all__ = ["Growing", "Memory"]
 
 _NONE = -1
+_AHEAD = 64
 
 
 class Growing:
@@ -36,6 +37,7 @@ class Memory:
     Attributes:
         streams: By their own numbers; `prints` by market; `heard` by the number of the source's name.
         seen: The keys of trades.
+        ahead: Room for what is found out about the next rows.
     """
 
     def __init__(self, names: Names, window: int) -> None:
@@ -44,6 +46,7 @@ class Memory:
         self.prints = Growing(PRINTS)
         self.heard = Growing(HEARD)
         self.seen = SeenTrades(window)
+        self.ahead: NDArray[np.int64] = np.zeros((_AHEAD, 2), np.int64)
         self.slots: NDArray[np.int64] = np.full((64, 2), _NONE, np.int64)
         self._keys: list[tuple[int, int, int]] = []
 

@@ -5,6 +5,8 @@ Numbers are given in the order of the log, so they too are functions of it; they
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -43,9 +45,9 @@ class Names:
             self.texts.append(text)
         return number
 
-    def find(self, text: str) -> int:
-        """Give the number of a text; -1 where it has none."""
-        return self._by_text.get(text, -1)
+    def find(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        """Give the number of each text; -1 where it has none."""
+        return np.fromiter(map(self._by_text.get, texts, repeat(-1)), np.int64, len(texts))
 
     def market(self, market: Market) -> int:
         """Give the number of a market."""

@@ -167,14 +167,16 @@ class Normaliser:
         with self._emitting(emit) as steps:
             at = 0
             while at < len(columns):
-                upto = lane.end_of_trades(at)
-                if at < upto and not self._is_trimmed and self._clock.now_us is not None and not self._clock.candidate:
-                    at = self._overtake(lane, at, upto)
-                    if at == upto:
-                        continue
+                if lane.is_trade(at) and self._is_plain_here():
+                    at = self._overtake(lane, at, len(columns))
+                    if at == len(columns):
+                        break
                 self._take(int(offsets[at]), columns.tick(at))
                 at += 1
         return steps
+
+    def _is_plain_here(self) -> bool:
+        return not self._is_trimmed and self._clock.now_us is not None and not self._clock.candidate
 
     def trades(self) -> Rows:
         """Give the trades of the last batch."""

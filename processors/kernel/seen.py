@@ -1,4 +1,9 @@
-"""Trades seen before: their keys in a window per market, oldest forgotten first, all markets in one hash table.
+"""Trades seen before: the latest keys of every market, oldest forgotten first.
+
+A market's keys lie in a ring, and are found by a hash table of its own. A bucket of it is one line of a processor's
+cache: seven entries, each the number of a key in the order they came and some bits of its digest. An entry is in use as
+long as its key is in the ring, so nothing is ever removed: the next key that comes to the bucket takes one out of use.
+Where all seven are in use the key goes to the next bucket, and the eighth word tells until when to look there.
 
 Keys are compared byte by byte. One longer than 64 bytes is known by its SHA-256, which is 64 bytes as hexadecimal text.
 """
@@ -13,106 +18,122 @@ import numpy as np
 from numba import boolean, from_dtype, int64, types, uint8
 from numpy.typing import NDArray
 
+from processors.kernel.machine import address, load, prefetch, shifted
 from schemas.compiled import Array, compiled
 
-__all__ = ["KEY_BYTES", "SEEN", "SeenTrades", "is_seen", "remember"]
+__all__ = ["KEY_BYTES", "SEEN", "SeenTrades", "digest_of", "expect", "is_seen", "remember"]
 
 KEY_BYTES = 64
-_NONE = -1
-_FNV_OFFSET, _FNV_PRIME = -3750763034362895579, 1099511628211
+_WORDS = KEY_BYTES // 8
+_ENTRIES = 7
+_PASSED = 7
+_LINE = 8
+_TAG_BITS = 20
+_TAG = (1 << _TAG_BITS) - 1
+_FIRST, _FACTOR = -7046029254386353131, -4417276706812531889
 
-_ENTRY = np.dtype([(name, "<i8") for name in ("market", "digest", "length", "next", "younger")])
-_WINDOW = np.dtype([(name, "<i8") for name in ("count", "oldest", "youngest")])
-_TABLE = np.dtype([(name, "<i8") for name in ("size", "free", "is_full")])
+_WINDOW = np.dtype([("count", "<i8"), ("head", "<i8")])
+"""The keys that came so far, and where in the ring the next one goes."""
 _BYTES = types.Array(uint8, 1, "C", readonly=True)
-SEEN = types.Tuple(
-    (
-        types.Array(from_dtype(_TABLE), 1, "C"),
-        types.Array(from_dtype(_ENTRY), 1, "C"),
-        types.Array(from_dtype(_WINDOW), 1, "C"),
-        int64[::1],
-        uint8[:, ::1],
-    )
-)
-"""The table, its entries, the window of each market, the first entry of each chain, the entries' bytes."""
+SEEN = types.Tuple((types.Array(from_dtype(_WINDOW), 1, "C"), int64[:, :, ::1], int64[:, :, ::1], uint8[:, ::1]))
+"""By market: its window, its buckets, its ring of keys, and their lengths."""
 
 
 @compiled()
-def _digest(market: int, text: Array, at: int, length: int) -> Array:
-    digest = np.int64(_FNV_OFFSET) ^ market
-    for k in range(at, at + length):
-        digest = (digest ^ np.int64(text[k])) * _FNV_PRIME
-    return digest ^ (digest >> 29)
+def _word(text: Array, at: int, end: int) -> int:
+    """Give up to eight bytes of a text, zeros where they would be behind `end`."""
+    if end - at >= 8:
+        return load(address(text) + at)  # type: ignore[no-any-return]
+    if at + 8 <= len(text):
+        return load(address(text) + at) & ((1 << 8 * (end - at)) - 1)  # type: ignore[no-any-return]
+    word: Any = 0
+    for k in range(end - at):
+        word |= np.int64(text[at + k]) << 8 * k
+    return word  # type: ignore[no-any-return]
 
 
 @compiled()
-def is_seen(seen: Any, market: int, text: Array, at: int, length: int) -> bool:
+def digest_of(text: Array, at: int, length: int) -> int:
+    """Give the digest of a key."""
+    digest, end = _FIRST ^ length, at + length
+    while at < end:
+        digest = (digest ^ _word(text, at, end)) * _FACTOR
+        digest ^= shifted(digest, 29)
+        at += 8
+    return digest
+
+
+@compiled()
+def expect(seen: Any, market: int, digest: int) -> None:
+    """Begin to fetch what looking for a key will need."""
+    windows, buckets, rings, _ = seen
+    home = digest & (buckets.shape[1] - 1)
+    prefetch(address(buckets) + ((market * buckets.shape[1] + home) << 6))
+    prefetch(address(rings) + ((market * rings.shape[1] + windows[market].head) << 6))
+
+
+@compiled()
+def is_seen(seen: Any, market: int, digest: int, text: Array, at: int, length: int) -> bool:
     """Tell whether a key, at most KEY_BYTES of a text, is in a market's window."""
-    _, entries, _, chains, keys = seen
-    digest = _digest(market, text, at, length)
-    found = chains[digest & (len(chains) - 1)]
-    while found != _NONE:
-        entry = entries[found]
-        if entry.digest == digest and entry.market == market and entry.length == length:
+    windows, buckets, rings, lengths = seen
+    size, mask = rings.shape[1], buckets.shape[1] - 1
+    window = windows[market]
+    gone = max(window.count - size, 0)
+    tag = shifted(digest, 64 - _TAG_BITS)
+    bucket = digest & mask
+    for _ in range(mask + 1):
+        for k in range(_ENTRIES):
+            entry = buckets[market, bucket, k]
+            if entry & _TAG != tag or entry >> _TAG_BITS <= gone:
+                continue
+            # The key that came last is the one before the head.
+            place = window.head - 1 - (window.count - (entry >> _TAG_BITS))
+            if place < 0:
+                place += size
+            if lengths[market, place] != length:
+                continue
             same = True
-            for k in range(length):
-                same = same and keys[found, k] == text[at + k]
+            for w in range((length + 7) >> 3):
+                same = same and rings[market, place, w] == _word(text, at + 8 * w, at + length)
             if same:
                 return True
-        found = entry.next
+        if buckets[market, bucket, _PASSED] <= gone:
+            break
+        bucket = (bucket + 1) & mask
     return False
 
 
 @compiled()
-def _forget_oldest(seen: Any, market: int) -> None:
-    tables, entries, windows, chains, _ = seen
+def remember(seen: Any, market: int, digest: int, text: Array, at: int, length: int) -> None:
+    """Add a key that is not in the window."""
+    windows, buckets, rings, lengths = seen
+    size, mask = rings.shape[1], buckets.shape[1] - 1
     window = windows[market]
-    old = window.oldest
-    entry = entries[old]
-    chain = entry.digest & (len(chains) - 1)
-    if chains[chain] == old:
-        chains[chain] = entry.next
-    else:
-        before = chains[chain]
-        while entries[before].next != old:
-            before = entries[before].next
-        entries[before].next = entry.next
-    window.oldest = entry.younger
-    window.count -= 1
-    entry.next = tables[0].free
-    tables[0].free = old
-
-
-@compiled()
-def remember(seen: Any, market: int, text: Array, at: int, length: int) -> None:
-    """Add a key that is not in the window; the table must have a free entry."""
-    tables, entries, windows, chains, keys = seen
-    window = windows[market]
-    if window.count == tables[0].size:
-        _forget_oldest(seen, market)
-    new = tables[0].free
-    tables[0].free = entries[new].next
-    entry = entries[new]
-    digest = _digest(market, text, at, length)
-    chain = digest & (len(chains) - 1)
-    entry.market, entry.digest, entry.length = market, digest, length
-    entry.next, entry.younger = chains[chain], _NONE
-    chains[chain] = new
-    for k in range(length):
-        keys[new, k] = text[at + k]
-    if window.count:
-        entries[window.youngest].younger = new
-    else:
-        window.oldest = new
-    window.youngest = new
     window.count += 1
+    gone = window.count - size
+    bucket = digest & mask
+    while True:
+        k = 0
+        while k < _ENTRIES and buckets[market, bucket, k] >> _TAG_BITS > max(gone, 0):
+            k += 1
+        if k < _ENTRIES:
+            buckets[market, bucket, k] = window.count << _TAG_BITS | shifted(digest, 64 - _TAG_BITS)
+            break
+        buckets[market, bucket, _PASSED] = window.count
+        bucket = (bucket + 1) & mask
+    place = window.head
+    lengths[market, place] = length
+    for w in range((length + 7) >> 3):
+        rings[market, place, w] = _word(text, at + 8 * w, at + length)
+    window.head = place + 1 if place + 1 < size else 0
 
 
 @compiled(boolean(SEEN, int64, _BYTES))
 def _add(seen: Any, market: int, key: Array) -> bool:
-    if is_seen(seen, market, key, 0, len(key)):
+    digest = digest_of(key, 0, len(key))
+    if is_seen(seen, market, digest, key, 0, len(key)):
         return False
-    remember(seen, market, key, 0, len(key))
+    remember(seen, market, digest, key, 0, len(key))
     return True
 
 
@@ -124,21 +145,20 @@ class SeenTrades:
     """
 
     def __init__(self, size: int) -> None:
-        self._table = np.zeros(1, _TABLE)
-        self._table["size"], self._table["free"] = size, _NONE
-        self._entries = np.zeros(0, _ENTRY)
-        self._windows = np.zeros(0, _WINDOW)
-        self._chains = np.full(1, _NONE, np.int64)
-        self._keys = np.zeros((0, KEY_BYTES), np.uint8)
+        self._size = size
+        # Four entries in seven are in use at most, so there is always one that is not.
+        self._buckets_each = 1 << ((size - 1) // 4).bit_length()
+        self._make(0)
+
+    def _make(self, markets: int) -> None:
+        self._windows = np.zeros(markets, _WINDOW)
+        self._buckets = _lines(markets, self._buckets_each)
+        self._rings = _lines(markets, self._size)
+        self._lengths = np.zeros((markets, self._size), np.uint8)
 
     def arrays(self) -> tuple[NDArray[Any], ...]:
         """Give what compiled code works on, as `SEEN`."""
-        return (self._table, self._entries, self._windows, self._chains, self._keys)
-
-    @property
-    def has_room(self) -> bool:
-        """Tell whether another key can be remembered without growing."""
-        return bool(self._table["free"][0] != _NONE)
+        return (self._windows, self._buckets, self._rings, self._lengths)
 
     def add(self, market: int, key: str) -> bool:
         """Remember a key; False where it is known already."""
@@ -149,37 +169,35 @@ class SeenTrades:
         return bool(_add(self.arrays(), market, np.frombuffer(raw, np.uint8)))
 
     def grow(self, market: int) -> None:
-        """Make room for a market and a key."""
-        if market >= len(self._windows):
-            windows = np.zeros(2 * market + 16, _WINDOW)
-            windows[: len(self._windows)] = self._windows
-            self._windows = windows
-        if self.has_room:
+        """Make room for a market."""
+        if market < len(self._windows):
             return
-        before = len(self._entries)
-        after = 2 * before + 1_024
-        entries, keys = np.zeros(after, _ENTRY), np.zeros((after, KEY_BYTES), np.uint8)
-        entries[:before], keys[:before] = self._entries, self._keys
-        entries["next"][before:] = [*range(before + 1, after), _NONE]
-        chains = np.full(2 << after.bit_length(), _NONE, np.int64)
-        for at, digest in enumerate(entries["digest"][:before].tolist()):
-            chain = digest & (len(chains) - 1)
-            entries["next"][at], chains[chain] = chains[chain], at
-        self._entries, self._keys, self._chains = entries, keys, chains
-        self._table["free"] = before
+        before = self.arrays()
+        known = len(self._windows)
+        self._make(max(market + 1, 2 * known))
+        for old, new in zip(before, self.arrays(), strict=True):
+            new[:known] = old
 
     def keys(self, market: int) -> list[str]:
         """Give the keys of a market, oldest first."""
         if market >= len(self._windows):
             return []
-        window = self._windows[market]
-        found, at = [], int(window["oldest"])
-        for _ in range(int(window["count"])):
-            found.append(self._keys[at, : self._entries["length"][at]].tobytes().decode())
-            at = int(self._entries["younger"][at])
-        return found
+        count, head = self._windows[market].item()
+        held = min(count, self._size)
+        places = (head - held + np.arange(held)) % self._size
+        lengths = self._lengths[market, places].tolist()
+        rows = self._rings[market, places].view(np.uint8)
+        return [row[:length].tobytes().decode() for row, length in zip(rows, lengths, strict=True)]
 
     def restore(self, market: int, keys: Iterable[str]) -> None:
         """Take back what `keys` gave, into an empty window."""
         for key in keys:
             self.add(market, key)
+
+
+def _lines(markets: int, each: int) -> NDArray[np.int64]:
+    """Make rows of eight words, each a line of the cache; their memory is taken as it is written to."""
+    words = markets * each * _LINE
+    raw = np.zeros(words + _LINE, np.int64)
+    skipped = -raw.ctypes.data // 8 % _LINE
+    return raw[skipped : skipped + words].reshape(markets, each, _LINE)

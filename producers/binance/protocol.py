@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from producers.splice import Level
-from producers.wire import parse_json
 from schemas.enums import Side
 from schemas.errors import ProtocolError
 from schemas.numbers import INT64_MAX, PRICE_SCALE, SIZE_SCALE, to_units
 from schemas.reasons import DeadLetterReason
+from schemas.wire import parse_json
 
 __all__ = [
     "Ack",

@@ -28,10 +28,11 @@ from producers.sei.tendermint import (
     parse_header,
     parse_transaction,
 )
-from producers.wire import bad_frame, parse_json
+from producers.wire import bad_frame
 from schemas.enums import Flag, TickKind
 from schemas.errors import ContractError, ProtocolError
 from schemas.reasons import DeadLetterReason
+from schemas.wire import parse_json
 
 __all__ = ["SeiChainSource"]
 

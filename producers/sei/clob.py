@@ -25,11 +25,12 @@ from producers.sei.clob_frames import (
 )
 from producers.sei.jsonrpc import Ack, RpcError, parse_frame
 from producers.sei.subscriptions import MAX_PER_CLIENT, Judgement, Subscription, Subscriptions
-from producers.wire import bad_frame, parse_json
+from producers.wire import bad_frame
 from schemas.enums import Flag, Side, TickKind
 from schemas.errors import ConfigurationError, ContractError, ProtocolError
 from schemas.instruments import Instruments
 from schemas.reasons import DeadLetterReason
+from schemas.wire import parse_json
 
 __all__ = ["MARKETS_PER_SOCKET", "SeiClobSource"]
 

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeAlias
 
-from producers.wire import long_of, parse_json, rfc3339_us, short_text
+from producers.wire import rfc3339_us
 from schemas.enums import Side
 from schemas.errors import ProtocolError
 from schemas.numbers import PRICE_SCALE, SIZE_SCALE, to_units
 from schemas.reasons import DeadLetterReason
+from schemas.wire import long_of, parse_json, short_text
 
 __all__ = [
     "BookUpdate",

@@ -16,9 +16,10 @@ from enum import Enum, unique
 from typing import Any
 
 from producers.sei.mapping import ChainEvent
-from producers.wire import long_of, parse_json, rfc3339_us, short_text
+from producers.wire import rfc3339_us
 from schemas.errors import ProtocolError
 from schemas.reasons import DeadLetterReason
+from schemas.wire import long_of, parse_json, short_text
 
 __all__ = [
     "Encoding",

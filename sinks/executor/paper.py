@@ -20,7 +20,7 @@ from sinks.executor.port import Listings, Orders, WorkingOrder
 __all__ = ["PaperVenue"]
 
 _TRADES_REMEMBERED = 1_024
-_BPS = 10_000
+_PPM = 1_000_000
 
 
 @dataclass(slots=True)
@@ -152,7 +152,7 @@ class _PaperMarket:
             del self.orders[order.intent.order_id]
             self.resting.discard(order.intent.order_id)
         price = order.intent.price
-        fee = divide_half_even(price * size * self.instrument.maker_fee_bps, _BPS)
+        fee = divide_half_even(price * size * self.instrument.maker_fee_ppm, _PPM)
         status = OrderStatus.FILLED if is_done else OrderStatus.PARTIAL
         return _report(order, status, now, last_price=price, last_size=size, fee=fee)
 

@@ -25,8 +25,8 @@ INSTRUMENT = Instrument(
     lot=1,
     min_size=1,
     min_notional=0,
-    maker_fee_bps=1,
-    taker_fee_bps=1,
+    maker_fee_ppm=100,
+    taker_fee_ppm=100,
 )
 PRICES = st.integers(1, 8)
 SIZES = st.integers(1, 12)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.wire import bad_frame, long_of, parse_json, rfc3339_us, short_text
+from producers.wire import bad_frame, rfc3339_us
 from schemas.errors import DoesNotFit, ProtocolError
 from schemas.reasons import DeadLetterReason
 
@@ -44,35 +43,6 @@ def test_what_is_no_time_is_refused(value: object) -> None:
     """A time without an offset is no time."""
     with pytest.raises(ProtocolError):
         rfc3339_us(value)
-
-
-def test_json_numbers_keep_their_digits() -> None:
-    """As decimals, never floats."""
-    assert parse_json("[0.10000000000000000001]") == [Decimal("0.10000000000000000001")]
-
-
-@pytest.mark.parametrize(
-    "text", ["", "{", "NaN", "[Infinity]", "[" * 50_000, b"\xff", "1" * 5_000, "1e99999999999999999999"], ids=repr
-)
-def test_what_is_not_json_is_refused(text: str | bytes) -> None:
-    """Constants that JSON has not, nesting without end, numbers beyond any bound."""
-    with pytest.raises(ProtocolError):
-        parse_json(text)
-
-
-@pytest.mark.parametrize("value", [None, True, -1, "-1", "", "1.0", 1.0, "9" * 19, 1 << 63, "٣"])
-def test_what_is_no_long_is_refused(value: object) -> None:
-    """A whole number that is not negative and fits 64 bits, as a number or a text."""
-    with pytest.raises(ProtocolError):
-        long_of(value, "height")
-    assert long_of("7", "height") == long_of(7, "height") == 7
-
-
-@pytest.mark.parametrize("value", [None, "", "x" * 129, "\ud800", "a\nb", 5])
-def test_what_is_no_short_text_is_refused(value: object) -> None:
-    """Nothing that could not be written again."""
-    with pytest.raises(ProtocolError):
-        short_text(value, "trade_id")
 
 
 def test_a_dead_letter_says_what_and_where() -> None:

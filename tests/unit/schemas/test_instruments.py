@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from schemas.enums import ContractKind
 from schemas.errors import ConfigurationError
 from schemas.instruments import Instruments
 from schemas.numbers import PRICE_SCALE
@@ -28,6 +29,24 @@ def test_numbers_are_read_exactly(tmp_path: Path) -> None:
     assert (instrument.tick, instrument.group) == (10**PRICE_SCALE // 10_000, "SEI")
 
 
+def test_a_perpetual_has_its_own_symbol_and_the_group_of_its_base(tmp_path: Path) -> None:
+    """So that it shares a partition with the spot market, and never a book. A rebate is a negative fee."""
+    path = file_of(tmp_path, symbol='"SEI/USDC-PERP"', contract='"perpetual"', maker_fee='"-0.00002"')
+    instrument = Instruments.load(path).get("sei-clob", "SEI/USDC-PERP")
+
+    assert instrument is not None
+    assert (instrument.contract, instrument.group, instrument.maker_fee_ppm) == (ContractKind.PERPETUAL, "SEI", -20)
+
+
+def test_the_built_in_perpetuals_are_found_by_the_venues_names() -> None:
+    """On the real venue, on its test network and on the simulated one."""
+    known = Instruments.load()
+
+    for venue in ("citrex", "citrex-testnet", "sim-citrex"):
+        assert known.canonical(venue, "seiperp") == "SEI/USDC-PERP"
+        assert known.group(venue, "ETH/USDC-PERP") == known.group("sei-clob", "WETH/USDC")
+
+
 @pytest.mark.parametrize(
     ("name", "value", "problem"),
     [
@@ -35,7 +54,8 @@ def test_numbers_are_read_exactly(tmp_path: Path) -> None:
         ("tick", '"0"', "tick must be positive, was '0'"),
         ("lot", '"-1"', "lot must be positive"),
         ("lot", "1", "lot must be a text, was 1"),
-        ("maker_fee_bps", '"2.5"', "maker_fee_bps must be a whole number of basis points"),
+        ("maker_fee", '"0.00000025"', "maker_fee must be a part of the value, at most 6 decimals"),
+        ("contract", '"future"', "contract is unknown, was 'future'"),
         ("kind", '"pool"', "kind is unknown, was 'pool'"),
     ],
 )

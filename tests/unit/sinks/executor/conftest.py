@@ -39,8 +39,8 @@ def listings() -> Listings:
         lot=size("1"),
         min_size=size("1"),
         min_notional=10**17,
-        maker_fee_bps=2,
-        taker_fee_bps=5,
+        maker_fee_ppm=200,
+        taker_fee_ppm=500,
     )
     return {MARKET: Listing(instrument, PARTITION)}
 
