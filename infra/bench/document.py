@@ -96,7 +96,7 @@ def ratios(
 
 
 def paired_ratios(rounds: Sequence[Mapping[str, float]], of: Sequence[str], to: Sequence[str]) -> dict[str, float]:
-    """Give the median over the rounds of `<one>/<other>`, each of two rates measured after one another; and the range."""
+    """Give the median over the rounds of `<one>/<other>`, each of rates of one round; and the range."""
     found = {}
     for one in of:
         for other in to:

@@ -17,7 +17,7 @@ from infra.bench.ticks import DUPLICATE_EVERY, SOURCE, TickMaker, Ticks
 from processors.microbatch.recordbatch import Block, prebuilt
 from schemas.records import Tick
 
-__all__ = ["BATCH_BYTES", "TickLog", "blocks"]
+__all__ = ["BATCH_BYTES", "TickLog", "blocks", "single"]
 
 BATCH_BYTES = 256 * 1024
 _BLOCK = 100_000
@@ -76,7 +76,7 @@ class TickLog:
         at_us = self.maker.start_us - 1_500_000
         for market, partition in enumerate(self._partitions.tolist()):
             value = self.maker.trade(market, at_us, market)
-            await writer.send(partition, _single(value, self.maker.groups[market], at_us))
+            await writer.send(partition, single(value, self.maker.groups[market], at_us))
         self.trades += self.maker.markets
         self.records += self.maker.markets
         await self._beat(writer, at_us + 1_300_000)
@@ -97,7 +97,7 @@ class TickLog:
         self._beat_us = ts_recv
         value = self.maker.heartbeat(ts_recv, self._beats)
         for partition in range(self.ground.partitions):
-            await writer.send(partition, _single(value, SOURCE.encode(), ts_recv))
+            await writer.send(partition, single(value, SOURCE.encode(), ts_recv))
         self.records += self.ground.partitions
 
 
@@ -114,7 +114,8 @@ def blocks(ticks: Ticks, partitions: NDArray[np.int64], keys: list[bytes]) -> li
     return found
 
 
-def _single(value: bytes, key: bytes, ts_recv: int) -> Block:
+def single(value: bytes, key: bytes, ts_recv: int) -> Block:
+    """Make a block of one record."""
     return Block(value, np.array([len(value)]), [key], np.zeros(1, np.int64), np.array([ts_recv]))
 
 

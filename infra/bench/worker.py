@@ -147,4 +147,3 @@ class Workers:
             environment=environment,
             cwd=ROOT,
         )
-
