@@ -26,6 +26,7 @@ from processors.microbatch.batches import install
 from processors.microbatch.engine import TICKS, MicroBatchEngine
 from processors.microbatch.reports import metrics as reported
 from processors.microbatch.reports import publish_metrics
+from processors.microbatch.selftest import install_connection
 from processors.microbatch.task import Batch
 from processors.microbatch.transport import REQUEST_TIMEOUT_S
 from processors.startup import configured, describe, prepare, refusal, web_port
@@ -73,6 +74,7 @@ class _Undecoded(faust.Schema):  # type: ignore[misc]
 settings, engine = configured()
 stages = engine.config.stages
 is_batching = install(frozenset({TICKS}), settings.batch_max_records)
+is_lean = install_connection()
 
 app = FlashMMApp(
     f"{settings.topic_prefix}flashmm.{engine.stage_set}",
@@ -135,7 +137,7 @@ async def _batches(stream: Any) -> AsyncIterator[Batch]:
 @app.task  # type: ignore[untyped-decorator]
 async def working() -> None:
     """Send what the stages emit, snapshot their state, follow the account, renew the lease, report, let time pass."""
-    describe(engine, settings, is_batching=is_batching)
+    describe(engine, settings, is_batching=is_batching, is_lean=is_lean)
     engine.end_of_log = _end_of_log
     await engine.guarded(
         engine.publisher.run(app.producer._ensure_producer()),  # noqa: SLF001  Faust has no public way to its producer

@@ -19,12 +19,13 @@ from processors.kernel.model import DEFAULT_MODEL, Model
 from processors.kernel.normalise import NormaliseConfig
 from processors.kernel.pipeline import PipelineConfig, Stage
 from processors.kernel.quoting import QuotingConfig
+from processors.microbatch.account import ACCOUNT_RECORDS
 from processors.microbatch.engine import TICKS, MicroBatchEngine
 from schemas.errors import ConfigurationError, DoesNotFit, FlashMMError, ServiceUnavailable
 from schemas.instruments import DEFAULT_PATH, Instruments
 from schemas.numbers import NOTIONAL_SCALE, to_units
 from schemas.registry import Registry
-from schemas.topics import TOPICS
+from schemas.topics import TOPICS, topic_of
 
 __all__ = ["configured", "describe", "load_model", "pipeline_config", "prepare", "stage_set_of"]
 
@@ -184,15 +185,24 @@ def _check_topics(settings: Settings) -> None:
             )
 
 
-def describe(engine: MicroBatchEngine, settings: Settings, *, is_batching: bool) -> None:
-    """Log what this worker is."""
+def describe(engine: MicroBatchEngine, settings: Settings, *, is_batching: bool, is_lean: bool) -> None:
+    """Log what this worker is, and which path each topic takes."""
+    if not is_batching:
+        log.warning("single_records", topic=TICKS, reason="aiokafka's internals changed", costs="most of the speed")
+    if not is_lean:
+        log.warning("stock_connection", reason="aiokafka's internals changed", costs="some of the speed")
     log.info(
         "worker_started",
         kafka=settings.kafka_bootstrap,
         registry=settings.registry_url,
         stages=engine.stage_set,
         prefix=settings.topic_prefix or None,
-        ticks=f"{TICKS} in batches" if is_batching else f"{TICKS} record by record (aiokafka's internals changed)",
+        reads={
+            TICKS: "batches, split and decoded by compiled code" if is_batching else "single records",
+            **{topic_of(kind).full_name(settings.topic_prefix): "single records" for kind in ACCOUNT_RECORDS},
+        },
+        writes="batches built by compiled code, all topics",
+        connection="ours" if is_lean else "aiokafka's",
         model=engine.model.model_id if engine.model else "none: model-free pricing",
         orders=f"{settings.executor_mode} account {settings.account}",
         venues=settings.quoted_venues,

@@ -19,11 +19,16 @@ __all__ = ["BadFrame", "Counted", "Effects", "Fetch", "Source"]
 
 @dataclass(frozen=True, slots=True)
 class BadFrame:
-    """A frame, or a part of one, that did not become ticks; goes to `ops.dead-letters`."""
+    """A frame, or a part of one, that did not become ticks; goes to `ops.dead-letters`.
+
+    Attributes:
+        size: Of the whole in bytes, where the payload is only its beginning.
+    """
 
     reason: DeadLetterReason
     detail: str
     payload: bytes
+    size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """The I/O shell that every live WebSocket venue shares: connect, feed the source, carry out its effects.
 
-All that happens to a source goes through one bounded queue and one consumer, so that its ticks keep their order. A feed
-never stops reconnecting: when a connection is lost, refused or silent, the next address is tried after a back-off.
+All that happens to a source goes through one bounded queue and one consumer, so that its ticks keep their order. While
+Kafka takes nothing the queue fills, and then the socket is not read, so that the venue has to wait or to hang up. A
+feed never stops reconnecting: when a connection is lost, refused or silent, the next address is tried after a back-off.
 """
 
 from __future__ import annotations
@@ -11,16 +12,17 @@ import contextlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import aiohttp
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
 from infra.runtime.clock import Clock
 from infra.runtime.logging import get_logger
 from producers.backoff import Backoff
+from producers.connection import Connection, too_large
 from producers.core import Counted, Effects, Fetch, Source
+from producers.inbox import Answer, Closed, Frame, Inbox
 from producers.rest import RestClient
 from schemas.enums import TickKind
 from schemas.errors import ConfigurationError
@@ -42,7 +44,7 @@ class SessionConfig:
         silence_ms: A socket from which nothing comes for so long, not even a pong, is dropped.
         max_frame_bytes: Bound on a frame and on a REST answer.
         tick_ms: How often the source is told the time.
-        inbox: Frames that may wait for the source; when full, the socket is not read.
+        inbox, inbox_bytes: What may wait for the source; when full, the socket is not read.
     """
 
     urls: tuple[str, ...]
@@ -54,26 +56,7 @@ class SessionConfig:
     max_fetches: int = 4
     tick_ms: int = 100
     inbox: int = 1_024
-
-
-@dataclass(frozen=True, slots=True)
-class _Frame:
-    data: str | bytes
-    now_us: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    tag: str
-    body: bytes | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Closed:
-    reason: str
-
-
-_Inbox: TypeAlias = "asyncio.Queue[_Frame | _Answer | _Closed]"
+    inbox_bytes: int = 16 * 1024 * 1024
 
 
 class Session:
@@ -105,12 +88,14 @@ class Session:
         self._fetches: set[asyncio.Task[None]] = set()
         self._rest = RestClient(config.rest_urls, config.max_frame_bytes)
         self._heard_us = 0
+        self._blocked_us = 0
+        self._writing_us = 0
 
     @property
     def counters(self) -> Mapping[str, int]:
-        """Connections, frames and failures, with the source's own counts."""
+        """Connections, frames, failures and milliseconds spent in writing, with the source's own counts."""
         own = self._source.counters if isinstance(self._source, Counted) else {}
-        return {**self._counters, **own}
+        return {**self._counters, "writing_ms": self._writing_us // 1_000, **own}
 
     async def run(self) -> None:
         """Connect, serve and reconnect for ever; on cancellation the source is closed and its last ticks written.
@@ -140,7 +125,10 @@ class Session:
                 ping_interval=None,  # _ping watches for silence of any kind, pongs included
                 max_size=self._config.max_frame_bytes,
                 max_queue=16,
+                compression=None,  # costs time, and would hide how large a frame is
+                create_connection=Connection,
             )
+            assert isinstance(socket, Connection)
         except InvalidURI as error:
             raise _wrong_address(self._source, f"{url!r} is not one") from error
         except (OSError, TimeoutError, InvalidHandshake, EOFError) as error:
@@ -148,8 +136,8 @@ class Session:
             return f"cannot connect: {str(error) or type(error).__name__}"
         self._counters["connections"] += 1
         _log.info("feed connected", source=self._source.name, url=url)
-        inbox: _Inbox = asyncio.Queue(self._config.inbox)
-        self._heard_us = self._clock()
+        inbox = Inbox(self._config.inbox, self._config.inbox_bytes)
+        self._hear(self._clock())
         helpers = [asyncio.create_task(self._read(socket, inbox)), asyncio.create_task(self._ping(socket))]
         try:
             return await self._consume(socket, inbox, http)
@@ -157,20 +145,20 @@ class Session:
             for task in (*helpers, *self._fetches):
                 task.cancel()
             await asyncio.gather(*helpers, *self._fetches, return_exceptions=True)
+            if left := inbox.frames_left():
+                self._counters["frames_dropped"] += left
             await self._write(self._source.close(self._clock()))
             await socket.close()
 
-    async def _consume(self, socket: ClientConnection, inbox: _Inbox, http: aiohttp.ClientSession) -> str:
+    async def _consume(self, socket: Connection, inbox: Inbox, http: aiohttp.ClientSession) -> str:
         effects = self._source.open(self._clock())
         tick_us = self._config.tick_ms * 1_000
         next_tick_us = 0
         while True:
             await self._write(effects)
             for text in effects.send:
-                try:
+                with contextlib.suppress(ConnectionClosed):  # what was received before is taken first, then Closed
                     await socket.send(text)
-                except ConnectionClosed as error:
-                    return f"closed while sending: {error}"
             for fetch in effects.fetch:
                 task = asyncio.create_task(self._answer(fetch, inbox, http))
                 self._fetches.add(task)
@@ -178,8 +166,9 @@ class Session:
             if effects.reconnect is not None:
                 return effects.reconnect
             now_us = self._clock()
-            if now_us - self._heard_us > self._config.silence_ms * 1_000:
-                return f"silent for {(now_us - self._heard_us) / 1e6:.1f} s"
+            silent_us = now_us - self._heard_us - self._blocked_us
+            if inbox.empty() and silent_us > self._config.silence_ms * 1_000:
+                return f"silent for {silent_us / 1e6:.1f} s"
             if not next_tick_us - tick_us <= now_us < next_tick_us:
                 next_tick_us = now_us + tick_us
                 effects = self._source.tick(now_us)
@@ -190,7 +179,8 @@ class Session:
             except TimeoutError:
                 effects = Effects()
                 continue
-            if isinstance(item, _Closed):
+            if isinstance(item, Closed):
+                await self._write(Effects(bad=[item.bad] if item.bad else []))
                 return item.reason
             effects = self._take(item)
 
@@ -198,15 +188,22 @@ class Session:
         """Write all of the effects even when cancelled half-way: a message applies whole or not at all."""
         if not (effects.ticks or effects.bad):
             return
+        began_us = self._clock()
         writing = asyncio.ensure_future(self._publish(effects, self._source))
         try:
             await asyncio.shield(writing)
         except asyncio.CancelledError:
             await writing
             raise
+        took_us = max(self._clock() - began_us, 0)
+        self._blocked_us += took_us
+        self._writing_us += took_us
 
-    def _take(self, item: _Frame | _Answer) -> Effects:
-        if isinstance(item, _Answer):
+    def _hear(self, now_us: int) -> None:
+        self._heard_us, self._blocked_us = now_us, 0
+
+    def _take(self, item: Frame | Answer) -> Effects:
+        if isinstance(item, Answer):
             return self._source.fetched(item.tag, item.body, self._clock())
         self._counters["frames"] += 1
         effects = self._source.receive(item.data, item.now_us)
@@ -214,28 +211,33 @@ class Session:
             self._backoff.reset()
         return effects
 
-    async def _read(self, socket: ClientConnection, inbox: _Inbox) -> None:
+    async def _read(self, socket: Connection, inbox: Inbox) -> None:
         try:
             async for data in socket:
-                self._heard_us = now_us = self._clock()
-                await inbox.put(_Frame(data, now_us))
+                now_us = self._clock()
+                self._hear(now_us)
+                try:
+                    await inbox.put(Frame(data, now_us))
+                except asyncio.CancelledError:
+                    self._counters["frames_dropped"] += 1
+                    raise
         except ConnectionClosed as error:
-            await inbox.put(_Closed(str(error)))
+            await inbox.put(Closed(str(error), too_large(socket, error)))
         else:
-            await inbox.put(_Closed("closed by the venue"))
+            await inbox.put(Closed("closed by the venue"))
 
-    async def _ping(self, socket: ClientConnection) -> None:
+    async def _ping(self, socket: Connection) -> None:
         with contextlib.suppress(ConnectionClosed):
             while True:
                 await asyncio.sleep(self._config.silence_ms / 3_000)
                 await (await socket.ping())
-                self._heard_us = self._clock()
+                self._hear(self._clock())
 
-    async def _answer(self, fetch: Fetch, inbox: _Inbox, http: aiohttp.ClientSession) -> None:
+    async def _answer(self, fetch: Fetch, inbox: Inbox, http: aiohttp.ClientSession) -> None:
         async with self._fetch_slots:
             body = await self._rest.get(fetch.path, http)
         self._counters["fetches" if body is not None else "fetch_failures"] += 1
-        await inbox.put(_Answer(fetch.tag, body))
+        await inbox.put(Answer(fetch.tag, body))
 
 
 def _wrong_address(source: Source, problem: str) -> ConfigurationError:

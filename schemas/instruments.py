@@ -162,9 +162,7 @@ def _from_table(path: Path, table: Mapping[str, object]) -> Instrument:
         try:
             return to_units(text(name, "0"), _FEE_SCALE)
         except DoesNotFit:
-            raise wrong(
-                name, "must be a part of the value, at most 6 decimals", f'Write {name} = "0.0002"'
-            ) from None
+            raise wrong(name, "must be a part of the value, at most 6 decimals", f'Write {name} = "0.0002"') from None
 
     kind = text("kind", "clob")
     if kind not in _KINDS:

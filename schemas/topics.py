@@ -4,15 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import IntEnum, unique
 
 from schemas import records
 from schemas.records import Record
 
-__all__ = ["DEFAULT_PARTITIONS", "TOPICS", "Topic", "topic_of"]
+__all__ = ["DEFAULT_PARTITIONS", "TOPICS", "Priority", "Topic", "topic_of"]
 
 DEFAULT_PARTITIONS = 4
 _HOUR_MS = 3_600_000
 _DAY_MS = 24 * _HOUR_MS
+
+
+@unique
+class Priority(IntEnum):
+    """What goes first when the broker takes less than there is to write; the lowest number goes first."""
+
+    CRITICAL = 0
+    """Accounts: decisions, orders, executions, positions. Written by producers of their own."""
+    HIGH = 1
+    """What the next decision or a trader's screen rests on: quotes and books."""
+    MEDIUM = 2
+    """The record of what happened: ticks, trades and bars."""
+    LOW = 3
+    """What can wait: signals, snapshots and what the platform says of itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +38,7 @@ class Topic:
         name: Name without the prefix of a run.
         record: Class of its values; None for bytes that are not Avro (snapshots).
         key: What the key is made of, in words; several parts are joined by `|`.
+        priority: What goes first when the broker is slow.
         is_output: Whether `FLASHMM_TOPIC_PREFIX` applies: all but the shared inputs.
         is_compacted: Whether the broker keeps only the last record of each key.
         retention_ms: How long records are kept; -1 for ever.
@@ -32,6 +48,7 @@ class Topic:
     name: str
     record: type[Record] | None
     key: str
+    priority: Priority
     doc: str
     is_output: bool = True
     is_compacted: bool = False
@@ -64,22 +81,32 @@ _CATALOGUE = (
         "market.ticks",
         records.Tick,
         "group",
+        Priority.MEDIUM,
         "What producers read, decoded and exact, not yet judged.",
         is_output=False,
     ),
-    Topic("market.trades", records.Trade, "group", "Normalised trades, one for one."),
-    Topic("market.quotes", records.Quote, "group", "Best bid and ask, on change."),
-    Topic("market.books", records.Book, "group", "Top 20 levels, conflated to 10 Hz."),
-    Topic("market.bars", records.Bar, "group", "OHLC bars M1 M5 M15 H1 H4 D1.", retention_ms=30 * _DAY_MS),
-    Topic("signals.features", records.FeatureVector, "group", "Feature vectors at 5 Hz."),
-    Topic("signals.predictions", records.Prediction, "group", "Model predictions at 5 Hz."),
-    Topic("trading.quotes", records.QuoteDecision, "group", "Every quote decision: a target, not a command."),
-    Topic("trading.orders", records.OrderIntent, "group", "The executor's intent journal."),
-    Topic("trading.executions", records.ExecutionReport, "group", "What became of each order."),
+    Topic("market.trades", records.Trade, "group", Priority.MEDIUM, "Normalised trades, one for one."),
+    Topic("market.quotes", records.Quote, "group", Priority.HIGH, "Best bid and ask, on change."),
+    Topic("market.books", records.Book, "group", Priority.HIGH, "Top 20 levels, conflated to 10 Hz."),
+    Topic(
+        "market.bars", records.Bar, "group", Priority.MEDIUM, "OHLC bars M1 M5 M15 H1 H4 D1.", retention_ms=30 * _DAY_MS
+    ),
+    Topic("signals.features", records.FeatureVector, "group", Priority.LOW, "Feature vectors at 5 Hz."),
+    Topic("signals.predictions", records.Prediction, "group", Priority.LOW, "Model predictions at 5 Hz."),
+    Topic(
+        "trading.quotes",
+        records.QuoteDecision,
+        "group",
+        Priority.CRITICAL,
+        "Every quote decision: a target, not a command.",
+    ),
+    Topic("trading.orders", records.OrderIntent, "group", Priority.CRITICAL, "The executor's intent journal."),
+    Topic("trading.executions", records.ExecutionReport, "group", Priority.CRITICAL, "What became of each order."),
     Topic(
         "trading.positions",
         records.Position,
         "mode|account|venue|symbol",
+        Priority.CRITICAL,
         "Positions, with the executions that they include; partitioned by group.",
         is_compacted=True,
         retention_ms=-1,
@@ -88,14 +115,23 @@ _CATALOGUE = (
         "state.snapshots",
         None,
         "stage set|partition|slot|part",
+        Priority.LOW,
         "Chunks and manifests of the workers' state.",
         is_compacted=True,
         retention_ms=-1,
         config={"segment.bytes": str(16 * 1024 * 1024), "segment.ms": str(_HOUR_MS)},
     ),
-    Topic("ops.alerts", records.Alert, "component", "What a person should know.", retention_ms=30 * _DAY_MS),
-    Topic("ops.metrics", records.Metric, "component", "Counters and gauges.", retention_ms=_DAY_MS),
-    Topic("ops.dead-letters", records.DeadLetter, "component", "Bytes that did not become a record, and why."),
+    Topic(
+        "ops.alerts", records.Alert, "component", Priority.LOW, "What a person should know.", retention_ms=30 * _DAY_MS
+    ),
+    Topic("ops.metrics", records.Metric, "component", Priority.LOW, "Counters and gauges.", retention_ms=_DAY_MS),
+    Topic(
+        "ops.dead-letters",
+        records.DeadLetter,
+        "component",
+        Priority.LOW,
+        "Bytes that did not become a record, and why.",
+    ),
 )
 
 TOPICS: Mapping[str, Topic] = {topic.name: topic for topic in _CATALOGUE}

@@ -236,15 +236,17 @@ def topics_markdown() -> str:
         "`FLASHMM_KAFKA_PARTITIONS` partitions. Keys are UTF-8, their parts joined by `|`; `group` is the market's",
         "group, by default its base asset. `FLASHMM_TOPIC_PREFIX` goes before every name but those marked *shared*.",
         "",
-        "| topic | key | record | kept | what |",
-        "|---|---|---|---|---|",
+        "When the broker is slow, topics of a higher priority are written first.",
+        "",
+        "| topic | key | record | priority | kept | what |",
+        "|---|---|---|---|---|---|",
     ]
     for topic in TOPICS.values():
         row = _row(topic, "", None)
         name = f"`{row['topic']}`" + ("" if topic.is_output else " (shared)")
         record = f"`{row['record']}`" if row["record"] else "bytes"
         key = row["key"].replace("|", "\\|")
-        lines.append(f"| {name} | {key} | {record} | {row['kept']} | {row['what']} |")
+        lines.append(f"| {name} | {key} | {record} | {row['priority']} | {row['kept']} | {row['what']} |")
     return "\n".join(lines) + "\n"
 
 
@@ -257,6 +259,7 @@ def _row(topic: Topic, prefix: str, partitions: int | None) -> dict[str, Any]:
         "record": topic.record.__name__ if topic.record else None,
         "subject": topic.subject,
         "partitions": partitions,
+        "priority": topic.priority.name,
         "kept": kept,
         "config": topic.broker_config(),
         "what": topic.doc,

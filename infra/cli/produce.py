@@ -6,6 +6,7 @@ import asyncio
 import random
 import signal
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -23,7 +24,7 @@ from producers.sei.chain import SeiChainSource
 from producers.sei.clob import MARKETS_PER_SOCKET, SeiClobSource
 from producers.sei.mapping import DEFAULT_MAPPINGS, EventMapping
 from producers.session import Session, SessionConfig
-from schemas.errors import ConfigurationError, ProtocolError
+from schemas.errors import ConfigurationError, ProtocolError, ServiceUnavailable
 from schemas.instruments import DEFAULT_PATH, Instruments
 
 __all__ = ["Feed", "binance_feeds", "clob_feeds", "produce_app", "run_feeds", "sei_feed"]
@@ -33,6 +34,7 @@ produce_app.command("replay")(produce_replay)
 
 _SIMULATED = "sim-"
 _REPORT_S = 1.0
+_END_S = 5.0
 
 Urls = Annotated[list[str] | None, typer.Option("--url", help="WebSocket address; repeat it for fail-over.")]
 Rests = Annotated[list[str] | None, typer.Option("--rpc", help="HTTP address of the node; repeat it for fail-over.")]
@@ -172,11 +174,14 @@ async def run_feeds(settings: Settings, feeds: Sequence[Feed], stop: asyncio.Eve
     try:
         await asyncio.wait([*tasks, stopped], return_when=asyncio.FIRST_COMPLETED)
     finally:
+        publisher.end_within(_END_S)
         for task in (*tasks, stopped):
             task.cancel()
         results = await asyncio.gather(*tasks, return_exceptions=True)
     for result in results:
         if isinstance(result, Exception):
+            with suppress(ServiceUnavailable):  # what was read and can still be written; the first failure is told
+                await publisher.flush(_END_S)
             raise result
     for feed, session in pairs:
         await publisher.report(feed.source, session.counters)

@@ -130,6 +130,7 @@ async def _until_interrupted(
     try:
         await asyncio.wait((playing, reporting), return_when=asyncio.FIRST_COMPLETED)
     finally:
+        publisher.end_within(_TIMEOUT_S)
         for task in (playing, reporting):
             task.cancel()
         results = await asyncio.gather(playing, reporting, return_exceptions=True)

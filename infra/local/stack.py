@@ -29,6 +29,7 @@ from schemas.topics import DEFAULT_PARTITIONS, TOPICS
 __all__ = ["LocalStack", "Ports"]
 
 _READY_S = 60.0
+_OWN_KAFKAS = ("mock", "jvm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class LocalStack:
         influx_token: str = "",
         is_bound: bool = True,
     ) -> None:
-        if kafka not in ("mock", "jvm") and ":" not in kafka:
+        if kafka not in _OWN_KAFKAS and ":" not in kafka:
             raise ConfigurationError("--kafka", f"{kafka!r} is not mock, jvm or HOST:PORT", "Choose one of them")
         if registry not in ("development", "apicurio"):
             raise ConfigurationError("--registry", f"{registry!r} is not development or apicurio", "Choose one of them")
@@ -147,19 +148,23 @@ class LocalStack:
         self._set("DATA_DIR", str(self._data_dir))
         # The slowest comes first; the others come up while it does.
         broker = self._start_kafka()
+        if self._kafka not in _OWN_KAFKAS:
+            self._create_topics()  # before anything is started: it may not answer
         self._start_registry()
         self._start_redis()
         self._start_influx()
         if broker is not None:
             broker.wait_ready()
-        bootstrap = self._environment[f"{PREFIX}KAFKA_BOOTSTRAP"]
-        if self._kafka != "mock":
-            create_topics(bootstrap, partitions=self._partitions, prefixes=(self._prefix,))
+            self._create_topics()
         with Registry(self._environment[f"{PREFIX}REGISTRY_URL"]) as client:
             for subject in committed_subjects():
                 for version in committed_versions(subject):
                     client.register(subject, version)
         self.check()
+
+    def _create_topics(self) -> None:
+        bootstrap = self._environment[f"{PREFIX}KAFKA_BOOTSTRAP"]
+        create_topics(bootstrap, partitions=self._partitions, prefixes=(self._prefix,))
 
     def _start_kafka(self) -> JvmKafka | None:
         broker = None
@@ -174,7 +179,7 @@ class LocalStack:
         self._set("KAFKA_BOOTSTRAP", bootstrap)
         self._set("KAFKA_PARTITIONS", str(self._partitions))
         self._set("TOPIC_PREFIX", self._prefix)
-        self._described["kafka"] = self._kafka if self._kafka in ("mock", "jvm") else f"external {bootstrap}"
+        self._described["kafka"] = self._kafka if self._kafka in _OWN_KAFKAS else f"external {bootstrap}"
         return broker
 
     def _start_mock(self) -> str:

@@ -4,10 +4,66 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import structlog
 
-__all__ = ["configure_logging", "get_logger", "log_through_stdlib"]
+__all__ = ["RateLimit", "configure_logging", "get_logger", "log_through_stdlib"]
+
+_CHATTY = "aiokafka"  # without a broker, hundreds of lines a second
+_SHOWN = 3
+_INTERVAL_S = 10.0
+
+
+@dataclass(slots=True)
+class _Spoken:
+    since_s: float
+    shown: int = 0
+    suppressed: int = 0
+
+
+class RateLimit(logging.Filter):
+    """Lets a few lines of each place in the code through per interval; the next one says how many were left out.
+
+    Args:
+        clock_s: A monotonic clock, seconds.
+    """
+
+    def __init__(
+        self, shown: int = _SHOWN, interval_s: float = _INTERVAL_S, clock_s: Callable[[], float] = time.monotonic
+    ) -> None:
+        super().__init__()
+        self._shown = shown
+        self._interval_s = interval_s
+        self._clock_s = clock_s
+        # By place, which a program has a bounded number of; texts may differ each time.
+        self._spoken: dict[tuple[str, int], _Spoken] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether a line is shown; one that is may get the number of those left out appended."""
+        place = record.pathname, record.lineno
+        now_s = self._clock_s()
+        spoken = self._spoken.get(place)
+        if spoken is None or now_s - spoken.since_s >= self._interval_s:
+            suppressed = spoken.suppressed if spoken else 0
+            spoken = self._spoken[place] = _Spoken(now_s)
+            if suppressed:
+                record.msg = f"{record.getMessage()} (and {suppressed} lines like this that were not shown)"
+                record.args = None
+        if spoken.shown >= self._shown:
+            spoken.suppressed += 1
+            return False
+        spoken.shown += 1
+        return True
+
+
+class _ToRoot(logging.Handler):
+    """Hands on to whatever handlers the root has by then: a host may exchange them after us."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        logging.getLogger().callHandlers(record)
 
 
 def configure_logging(level: str, *, component: str) -> None:
@@ -62,6 +118,12 @@ def log_through_stdlib() -> None:
 def _quieten() -> None:
     for name in ("httpx", "httpx2"):  # a line for every request at INFO
         logging.getLogger(name).setLevel(logging.WARNING)
+    # On a handler, not on the logger: a logger's filters do not see what comes from the loggers below it.
+    limited = _ToRoot()
+    limited.addFilter(RateLimit())
+    chatty = logging.getLogger(_CHATTY)
+    chatty.handlers[:] = [limited]
+    chatty.propagate = False
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:

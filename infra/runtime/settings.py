@@ -88,6 +88,24 @@ class Settings(BaseSettings):
     lateness_ms: int = Field(1_000, ge=0, description="How far the watermark stays behind the greatest event time.")
     max_frame_bytes: int = Field(4 * 1024 * 1024, ge=1024, description="Larger frames from the network are refused.")
 
+    # Producers, when Kafka takes less than the venues send
+    producer_queue_records: int = Field(
+        100_000, ge=1_000, le=10_000_000, description="Ticks that a producer keeps for Kafka; beyond, it stops reading."
+    )
+    producer_queue_kb: int = Field(
+        65_536, ge=1_024, le=2_097_151, description="KiB that a producer keeps for Kafka; beyond, it stops reading."
+    )
+    shedding: bool = Field(
+        False,
+        description="A producer that is behind leaves out TOP ticks that a newer one replaces, of venues not quoted.",
+    )
+    shed_queue_pct: int = Field(
+        50, ge=1, le=100, description="Part of the producer's queue in use from which it sheds; it ends at half of it."
+    )
+    shed_backlog_ms: int = Field(
+        1_000, ge=10, description="Age of the oldest record in the queue from which it sheds; it ends at half of it."
+    )
+
     # Normalisation
     max_tick_age_ms: int = Field(
         60_000, ge=1, description="Trades and tops older than this when received are rejected."
@@ -97,7 +115,9 @@ class Settings(BaseSettings):
     spike_confirm_ms: int = Field(
         5_000, ge=1, description="Partition-clock time after which prints at the new level confirm."
     )
-    dedup_window: int = Field(1_024, ge=1, description="Trade ids remembered per market.")
+    dedup_window: int = Field(
+        1_024, ge=1, description="Trade ids remembered per market; 32768 per partition at most, in equal shares."
+    )
 
     # Processors
     stages: str = Field("normalise,bars,features,inference,quoting", description="Stages that a worker runs.")

@@ -15,6 +15,7 @@ from schemas.topics import TOPICS
 __all__ = ["create_topics"]
 
 _TIMEOUT_S = 30.0
+_REACH_S = 5.0
 
 
 def create_topics(bootstrap: str, *, partitions: int, prefixes: Sequence[str] = ("",)) -> list[str]:
@@ -28,7 +29,7 @@ def create_topics(bootstrap: str, *, partitions: int, prefixes: Sequence[str] = 
     """
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
     try:
-        existing = admin.list_topics(timeout=_TIMEOUT_S).topics
+        existing = admin.list_topics(timeout=_REACH_S).topics
         wanted = {topic.full_name(prefix): topic for prefix in prefixes for topic in TOPICS.values()}
         for name in wanted.keys() & existing.keys():
             _check_partitions(name, len(existing[name].partitions), partitions)
@@ -41,7 +42,7 @@ def create_topics(bootstrap: str, *, partitions: int, prefixes: Sequence[str] = 
         _wait_until_led(admin, missing)
     except KafkaException as error:
         raise ServiceUnavailable(
-            "Kafka", bootstrap, str(error.args[0].str()), fix="Check FLASHMM_KAFKA_BOOTSTRAP"
+            "Kafka", bootstrap, error.args[0].str(), fix="Start it, or correct --kafka or FLASHMM_KAFKA_BOOTSTRAP"
         ) from error
     return created
 

@@ -123,19 +123,17 @@ class MarketJudge:
         return [
             self.trades.state(),
             self.tops.state(),
-            self._memory.seen.keys(self.market),
             int(row["last_event_us"]) if row["has_event"] else None,
             [[str(side), *last] for side, last in self._last_tops.items()],
         ]
 
     def restore(self, state: list[Any]) -> None:
         """Take back what `state` gave."""
-        trades, tops, keys, last_event_us, last_tops = state
+        trades, tops, last_event_us, last_tops = state
         row = self._memory.prints.rows[self.market]
         row["has_event"], row["last_event_us"] = last_event_us is not None, last_event_us or 0
         self.trades.restore(trades)
         self.tops.restore(tops)
-        self._memory.seen.restore(self.market, keys)
         self._last_tops = {
             Side(side): (source, session, sequence, ts_event) for side, source, session, sequence, ts_event in last_tops
         }

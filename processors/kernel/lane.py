@@ -13,7 +13,6 @@ import numpy as np
 from numba import from_dtype, int64, types, uint8
 
 from processors.kernel.clock import BOOK_GRID_US, GRID_US
-from processors.kernel.machine import address, prefetch
 from processors.kernel.seen import KEY_BYTES, SEEN, digest_of, expect, is_seen, remember
 from processors.kernel.steprows import GRID, STEP, TRADE
 from schemas.columns import KINDS, SIDES
@@ -21,6 +20,7 @@ from schemas.columns.layout import layout_of
 from schemas.columns.rows import row_dtype
 from schemas.compiled import Array, compiled
 from schemas.enums import Flag, Side, TickKind
+from schemas.machine import address, prefetch
 from schemas.records import Tick, Trade
 
 __all__ = ["HEARD", "LANE", "PRINTS", "STREAM", "find_stream", "take_plain"]

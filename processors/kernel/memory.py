@@ -40,12 +40,12 @@ class Memory:
         ahead: Room for what is found out about the next rows.
     """
 
-    def __init__(self, names: Names, window: int) -> None:
+    def __init__(self, names: Names, window: int, total: int) -> None:
         self.names = names
         self.streams = Growing(STREAM)
         self.prints = Growing(PRINTS)
         self.heard = Growing(HEARD)
-        self.seen = SeenTrades(window)
+        self.seen = SeenTrades(window, total)
         self.ahead: NDArray[np.int64] = np.zeros((_AHEAD, 2), np.int64)
         self.slots: NDArray[np.int64] = np.full((64, 2), _NONE, np.int64)
         self._keys: list[tuple[int, int, int]] = []

@@ -50,6 +50,7 @@ class NormaliseConfig:
         skew_us: An event time further after its receipt than this is flagged CLOCK_SKEW.
         spike_threshold, spike_confirm_prints, spike_confirm_us: See `processors.kernel.spike`.
         dedup_window: Trade keys remembered per market.
+        dedup_keys: Trade keys remembered per partition; where its markets have more, each has an equal share.
         stale_us: A book whose source is silent for longer is STALE.
         max_message_records: Longer venue messages are dropped; a snapshot of 5,000 levels a side fits.
         book_depth: Levels a side that are published.
@@ -63,6 +64,7 @@ class NormaliseConfig:
     spike_confirm_prints: int = 3
     spike_confirm_us: int = 5_000_000
     dedup_window: int = 1_024
+    dedup_keys: int = 32_768
     stale_us: int = 10_000_000
     max_message_records: int = 20_000
     book_depth: int = 20
@@ -101,7 +103,7 @@ class Normaliser:
         self._streams: dict[tuple[str, str, str], Stream] = {}
         self._trades = TradeTable(names, topic, partition, is_published=publish_trades)
         self._cursor = Cursor(topic, partition, _nowhere, self._trades)
-        self._memory = Memory(names, config.dedup_window)
+        self._memory = Memory(names, config.dedup_window, config.dedup_keys)
         limits = Limits(
             SpikeLimits(config.spike_threshold, config.spike_confirm_prints, config.spike_confirm_us),
             BookLimits(config.book_depth, config.max_levels, config.stale_us),
@@ -325,12 +327,13 @@ class Normaliser:
             self._markets.lose(held)
 
     def state(self) -> State:
-        """Give all that a restart needs, as JSON-able values."""
+        """Give all that a restart needs."""
         return {
             "counters": self._counters.state(),
             "clock": self._clock.state(),
             "streams": [[*key, stream.state()] for key, stream in self._streams.items()],
             "markets": self._markets.state(),
+            "seen": self._memory.seen.state(),
             "offset": self._cursor.offset,
             "is_trimmed": self._is_trimmed,
         }
@@ -339,7 +342,8 @@ class Normaliser:
         """Take back what `state` gave; the names are restored before."""
         self._counters.restore(state["counters"])
         self._clock.restore(state["clock"])
-        self._memory = Memory(self._names, self._config.dedup_window)
+        config = self._config
+        self._memory = Memory(self._names, config.dedup_window, config.dedup_keys)
         self._markets = Markets(self._limits, self._counters, self._cursor, self._memory)
         self._streams = {}
         for source, venue, symbol, saved in state["streams"]:
@@ -347,6 +351,7 @@ class Normaliser:
             self._streams[key] = self._new_stream(key, 0)
             self._streams[key].restore(saved)
         self._markets.restore(state["markets"])
+        self._memory.seen.restore(state["seen"])
         self._cursor.offset = state["offset"]
         self._is_trimmed = state["is_trimmed"]
         self._cursor.now_us = self._clock.now_us or 0

@@ -31,7 +31,7 @@ from schemas.records import FeatureVector, Prediction, QuoteDecision, Record, Ti
 
 __all__ = ["KERNEL_VERSION", "Output", "PartitionPipeline", "PipelineConfig", "Stage"]
 
-KERNEL_VERSION = 2
+KERNEL_VERSION = 3
 """Rises when the state or the meaning of the stages changes: a snapshot of another version is not restored."""
 
 _FRAMES, _STATES = tuple(Timeframe), tuple(BarState)
@@ -181,7 +181,7 @@ class PartitionPipeline:
         return counts | dict(self.emitted)
 
     def state(self) -> State:
-        """Give all that a restart needs, as JSON-able values."""
+        """Give all that a restart needs: JSON-able values, and tables."""
         return {
             "names": self.names.state(),
             "normalise": self.normaliser.state(),

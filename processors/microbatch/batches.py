@@ -22,6 +22,7 @@ from aiokafka.structs import TopicPartition
 from numpy.typing import NDArray
 
 from processors.microbatch.splitting import split
+from schemas.columns import TickColumns
 from schemas.columns.spans import Spans
 
 __all__ = ["BatchingPartitionRecords", "FetchedBatch", "install", "self_test"]
@@ -40,6 +41,7 @@ class FetchedBatch:
             record can be told from one with. A fetch of nothing but a hole gives a batch without records.
         next: Position after these records.
         offsets, values: One entry a record, headers with the values; Faust sees an event without any.
+        columns: The values decoded, as the consumer's thread does it; None before.
     """
 
     topic: str
@@ -48,6 +50,7 @@ class FetchedBatch:
     next: int
     offsets: NDArray[np.int64]
     values: Spans
+    columns: TickColumns | None = None
     headers: tuple[()] = ()
     timestamp: int = 0
     timestamp_type: int = 0

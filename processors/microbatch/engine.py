@@ -23,6 +23,7 @@ from processors.kernel.model import Model
 from processors.kernel.pipeline import PartitionPipeline, PipelineConfig
 from processors.kernel.steps import Ticks
 from processors.microbatch.batches import FetchedBatch
+from processors.microbatch.decoding import decode_timely
 from processors.microbatch.ownership import Ownership
 from processors.microbatch.publisher import Pending, Publisher
 from processors.microbatch.recordbatch import Block
@@ -32,20 +33,15 @@ from processors.microbatch.snapshots import Snapshots
 from processors.microbatch.task import Batch, PartitionTask
 from processors.microbatch.watchdog import Watchdog
 from schemas.codec import Codec
-from schemas.columns import TickColumns, decode_ticks
 from schemas.columns.rows import Rows
-from schemas.errors import CodecError, ConfigurationError
+from schemas.errors import ConfigurationError
 from schemas.instruments import Instruments
-from schemas.reasons import DeadLetterReason
 from schemas.records import Alert, Bar, DeadLetter, Metric, QuoteDecision, Record, Tick
 from schemas.topics import TOPICS, topic_of
 
-__all__ = ["END_OF_TIME_US", "TICKS", "MicroBatchEngine"]
+__all__ = ["TICKS", "MicroBatchEngine"]
 
 TICKS = TOPICS["market.ticks"].name
-END_OF_TIME_US = 1 << 53
-"""In the year 2255. A tick that speaks of a later time, or one before 1970, is a dead letter."""
-
 _LATENCY_NAMES = {Bar: "tick_to_bar", QuoteDecision: "tick_to_quote"}
 
 log = structlog.stdlib.get_logger(__name__)
@@ -97,6 +93,10 @@ class MicroBatchEngine:
         self._restoring = asyncio.Lock()
 
     # What the transport asks
+
+    def decode(self, fetched: FetchedBatch) -> None:
+        """Decode a batch ahead of `accept`; safe in another thread: it touches no partition, and asks nobody."""
+        fetched.columns = decode_timely(fetched.values, self.codecs[Tick])
 
     def is_batched(self, topic: str) -> bool:
         """Tell whether a topic's events are batches."""
@@ -179,10 +179,10 @@ class MicroBatchEngine:
     def _decoded(self, partition: int, fetched: FetchedBatch, keep: int) -> Ticks:
         count = len(fetched.offsets)
         offsets, values = fetched.offsets[keep:], fetched.values.part(keep, count)
-        columns = decode_ticks(values, self.codecs[Tick])
-        errors = {**columns.errors, **_untimely(columns)}
-        columns.ok[list(errors)] = False
-        for row, error in sorted(errors.items()):
+        columns = fetched.columns
+        if columns is None or keep:
+            columns = decode_timely(values, self.codecs[Tick])
+        for row, error in sorted(columns.errors.items()):
             dead_letter(self, partition, TICKS, int(offsets[row]), values.value(row) or b"", error)
         return Ticks(offsets, columns)
 
@@ -254,14 +254,3 @@ class MicroBatchEngine:
         if isinstance(record, Metric | DeadLetter | Alert) or venue is None or symbol is None:
             return str(getattr(record, "component", "")).encode()
         return self.instruments.group(venue, symbol).encode()
-
-
-def _untimely(columns: TickColumns) -> dict[int, CodecError]:
-    """Find the ticks with a time that is none: sums with it could not be held, and the clock would never go on."""
-    errors = {}
-    for name in ("ts_recv", "ts_event", "watermark"):
-        column = getattr(columns, name)
-        for row in np.flatnonzero((column < 0) | (column >= END_OF_TIME_US)).tolist():
-            detail = f"{name} is {int(column[row])}, not microseconds since 1970"
-            errors[row] = CodecError(DeadLetterReason.MALFORMED, detail)
-    return errors

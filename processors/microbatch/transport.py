@@ -7,21 +7,24 @@ rebalancing, pausing and all topics that are not batched stay stock. What differ
   nothing seeks again (a seek in the rebalance callbacks is undone by it).
 - The offset to commit is that of the last acknowledged snapshot, whatever events were acknowledged: stock Faust
   acknowledges an event even when its agent raised.
+- Batches are decoded in the consumer's thread, one ahead of the kernels in the main thread, while the next fetch is on
+  its way.
 - The producer is idempotent with acks=all.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping
+from itertools import chain, zip_longest
 from typing import Any, Protocol, cast
 
 from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from processors.microbatch.batches import FetchedBatch
+from processors.microbatch.batches import BatchingPartitionRecords, FetchedBatch
 
 __all__ = ["REQUEST_TIMEOUT_S", "Engine", "Transport"]
 
@@ -39,6 +42,9 @@ class Engine(Protocol):
 
     def is_batched(self, topic: str) -> bool:
         """Tell whether a topic's events are batches."""
+
+    def decode(self, fetched: FetchedBatch) -> None:
+        """Decode a batch, in the thread that fetched it."""
 
     async def restore(self, partitions: list[int], generation: int) -> Mapping[int, int]:
         """Make the state of these partitions of the ticks, forgetting all others; gives where to read on."""
@@ -60,6 +66,16 @@ class Engine(Protocol):
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # faust ships no types
+    """Faust's thread of the consumer: it fetches, splits and decodes.
+
+    What was fetched waits here undecoded, so the fetcher asks for more at once. It is one answer to a fetch, and there
+    is at most one more in the fetcher: however far behind, twice partitions times `max_partition_fetch_bytes`.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._waiting: deque[tuple[TP, Any]] = deque()
+
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         # Faust fixes the wait at 1500 ms, which a broker that is waiting for fetch_min_bytes uses in full.
@@ -74,6 +90,46 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # f
         await super().on_start()
         # A partition with unread records holds back fetches of its broker for this long.
         self._consumer._fetcher._prefetch_backoff = 0.005
+
+    async def _fetch_records(
+        self, consumer: Any, active_partitions: set[TP], timeout: float | None = None, max_records: int | None = None
+    ) -> dict[TP, list[Any]]:
+        """Give what is next: small batches of several partitions, or one large one."""
+        if not self.consumer.flow_active:
+            return {}
+        if not any(tp in active_partitions for tp, _ in self._waiting):
+            fetched = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
+            of_each = ([(tp, one) for one in records] for tp, records in fetched.items())
+            self._waiting.extend(pair for pair in chain.from_iterable(zip_longest(*of_each)) if pair is not None)
+        return self._next(active_partitions)
+
+    def _next(self, active_partitions: set[TP]) -> dict[TP, list[Any]]:
+        engine = cast(Engine, self.app.engine)
+        found: dict[TP, list[Any]] = {}
+        kept: list[tuple[TP, Any]] = []
+        records = 0
+        while self._waiting and records < BatchingPartitionRecords.max_records:
+            tp, record = self._waiting.popleft()
+            if tp not in active_partitions:
+                kept.append((tp, record))
+                continue
+            if isinstance(record, FetchedBatch):
+                engine.decode(record)
+                records += len(record.offsets)
+            else:
+                records += 1
+            found.setdefault(tp, []).append(record)
+        self._waiting.extendleft(reversed(kept))
+        return found
+
+    async def _seek_wait(self, consumer: Any, partitions: Mapping[TP, int]) -> None:
+        self._waiting.clear()  # read before the seek
+        await super()._seek_wait(consumer, partitions)
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Forget what was fetched of partitions that are another's next."""
+        self._waiting.clear()
+        await super().on_partitions_revoked(revoked)
 
 
 class _ReadOffsets(defaultdict[TP, "int | None"]):
@@ -110,6 +166,14 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             batch = record if isinstance(record, FetchedBatch) else FetchedBatch.of_record(record)
             record = batch
         return super()._to_message(tp, record)
+
+    def on_buffer_full(self, tp: TP) -> None:
+        """Leave a batched partition active: who hands a batch over waits while the stream's buffer is full.
+
+        With no partition active Faust would sleep for a second.
+        """
+        if not self._engine.is_batched(tp.topic):
+            super().on_buffer_full(tp)
 
     async def crash(self, reason: BaseException) -> None:
         """End the process, with nothing further committed."""

@@ -14,11 +14,13 @@ from typing import Any, Final, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.codec import SCHEMA_ID_HEADER, Codec, split_header
-from schemas.columns import kernel, layout
+from schemas.codec import HEADER_SIZE, SCHEMA_ID_HEADER, Codec, split_header
+from schemas.columns import layout
 from schemas.columns.layout import Field, layout_of
 from schemas.columns.rows import Rows
 from schemas.columns.spans import Spans
+from schemas.columns.specialised import FORM_FRAMED, FORM_OTHER, FORM_PLAIN, decoder_of, slack_of
+from schemas.columns.texts import Texts, with_slack
 from schemas.enums import Side, TickKind
 from schemas.errors import CodecError
 from schemas.records import Tick
@@ -33,6 +35,19 @@ SIDES: Final = tuple(Side)
 """The sides by their number in the column `side`."""
 
 _LOW = (1 << 64) - 1
+_LAYOUT = layout_of(Tick)
+_INTERNED = sum(field.op == layout.OP_INTERN for field in _LAYOUT.fields)
+_DECODE = decoder_of(_LAYOUT)
+
+
+class _Column:
+    """A field of all rows, found when it is asked for."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, columns: TickColumns, owner: type) -> Column:
+        return cast(Column, columns.rows[self._name])
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -54,42 +69,43 @@ class TickColumns:
     strings: Sequence[str]
     rows: NDArray[np.void]
     text: bytes
-    venue: Column
-    source: Column
-    symbol: Column
-    kind: Column
-    side: Column
-    price: Column
-    size: Column
-    base_amount: Column
-    base_amount_low: Column
-    quote_amount: Column
-    quote_amount_low: Column
-    ts_event: Column
-    ts_recv: Column
-    watermark: Column
-    sequence: Column
-    session: Column
-    message: Column
-    ordinal: Column
-    first: Column
-    last: Column
-    trade_id: Column
-    trade_id_length: Column
-    tx_hash: Column
-    tx_hash_length: Column
-    block_height: Column
-    tx_index: Column
-    event_index: Column
-    flags: Column
-    nulls: Column
+
+    venue = _Column()
+    source = _Column()
+    symbol = _Column()
+    kind = _Column()
+    side = _Column()
+    price = _Column()
+    size = _Column()
+    base_amount = _Column()
+    base_amount_low = _Column()
+    quote_amount = _Column()
+    quote_amount_low = _Column()
+    ts_event = _Column()
+    ts_recv = _Column()
+    watermark = _Column()
+    sequence = _Column()
+    session = _Column()
+    message = _Column()
+    ordinal = _Column()
+    first = _Column()
+    last = _Column()
+    trade_id = _Column()
+    trade_id_length = _Column()
+    tx_hash = _Column()
+    tx_hash_length = _Column()
+    block_height = _Column()
+    tx_index = _Column()
+    event_index = _Column()
+    flags = _Column()
+    nulls = _Column()
 
     def __len__(self) -> int:
         return len(self.ok)
 
     def is_null(self, name: str) -> NDArray[np.bool_]:
         """Tell in which rows a nullable field is null."""
-        return cast(NDArray[np.bool_], self.nulls & layout_of(Tick).null_bits[name] != 0)
+        return cast(NDArray[np.bool_], self.nulls & _LAYOUT.null_bits[name] != 0)
 
     def tick(self, row: int) -> Tick | None:
         """Give one row as a record; None where it is not `ok`."""
@@ -100,9 +116,8 @@ class TickColumns:
 
     def ticks(self) -> list[Tick | None]:
         """Give the rows as records; None where one is not `ok`."""
-        fields = layout_of(Tick).fields
-        names = [field.name for field in fields]
-        rows = zip(*(self._values(field) for field in fields), strict=True)
+        names = [field.name for field in _LAYOUT.fields]
+        rows = zip(*(self._values(field) for field in _LAYOUT.fields), strict=True)
         if self.ok.all():
             return [Tick(**dict(zip(names, row, strict=True))) for row in rows]
         return [
@@ -139,107 +154,100 @@ def decode_ticks(values: Spans, codec: Codec) -> TickColumns:
         values: The values; a tombstone is an error of its row.
         codec: Codec of ticks; what it does not know is an error of its row.
     """
-    fields = layout_of(Tick)
     count = len(values)
-    # Room for three texts a record, all of them different, in a table that stays half empty.
-    spans = np.empty((3 * count, 2), np.int64)
-    slots = np.full(8 << count.bit_length(), -1, np.int32)
-    texts = np.zeros(1, np.int64)
-    rows = np.zeros(count, fields.dtype)
-    out = rows.view(np.int64).reshape(count, len(fields.columns))
+    rows = np.empty(count, _LAYOUT.dtype)
     ok = np.empty(count, np.bool_)
-    kernel.decode_batch(
-        np.frombuffer(values.data, np.uint8),
+    texts = Texts(_INTERNED * count, len(values.data))
+    _DECODE(
+        *with_slack(values.data, slack_of(_LAYOUT)),
         values.starts,
         values.ends,
         _forms(values, codec),
-        np.array([key for key in codec.newest_ids() if isinstance(key, int)], np.int64),
-        fields.program,
-        fields.symbols,
-        out,
-        (spans, slots, np.full(len(fields.columns), -1, np.int64), texts),
+        _headers(codec),
+        rows.view(np.int64),
+        texts.arrays,
         ok,
     )
-    strings = _strings(values.data, spans[: texts[0]].tolist(), out, ok)
-    rest = _Rest(out, strings, len(values.data))
+    strings, bad = texts.strings()
+    for field in _LAYOUT.fields if bad else ():
+        if field.op == layout.OP_INTERN:
+            # Which record is to blame, and for what, the codec says.
+            ok &= ~np.isin(rows[field.name], bad)
+    rest = _Rest(rows, strings, len(values.data))
     errors = {}
-    for row in np.flatnonzero(~ok).tolist():
-        out[row] = 0
+    for row in [] if ok.all() else np.flatnonzero(~ok).tolist():
+        rows[row] = 0
         try:
             rest.put(row, cast(Tick, codec.decode(values.value(row), values.headers.get(row))))
         except CodecError as error:
             errors[row] = error
         else:
             ok[row] = True
-    columns = {name: rows[name] for name in fields.columns}
     text = values.data + rest.text if rest.text else values.data
-    return TickColumns(ok=ok, errors=errors, strings=strings, rows=rows, text=text, **columns)
+    return TickColumns(ok=ok, errors=errors, strings=strings, rows=rows, text=text)
+
+
+def _headers(codec: Codec) -> Column:
+    """Give the framed headers of the newest schema as little-endian numbers, the codec's own first."""
+    ids = [key for key in codec.newest_ids() if isinstance(key, int)]
+    ids.sort(key=lambda key: key != codec.schema_id)
+    return np.array([int.from_bytes(key.to_bytes(HEADER_SIZE, "big"), "little") for key in ids], np.int64)
 
 
 def _forms(values: Spans, codec: Codec) -> NDArray[np.int8]:
-    forms = np.full(len(values), kernel.FORM_FRAMED, np.int8)
+    forms = np.full(len(values), FORM_FRAMED, np.int8)
     for row, found in values.headers.items():
         if any(name == SCHEMA_ID_HEADER for name, _ in found):
-            forms[row] = kernel.FORM_OTHER
+            forms[row] = FORM_OTHER
             try:
                 key, _ = split_header(values.value(row), found)
             except CodecError:
                 continue
             if isinstance(key, bytes) and key in codec.newest_ids():
-                forms[row] = kernel.FORM_PLAIN
+                forms[row] = FORM_PLAIN
     return forms
-
-
-def _strings(data: bytes, spans: list[list[int]], out: Column, ok: NDArray[np.bool_]) -> list[str]:
-    """Decode the distinct texts; a row that holds one which is no UTF-8 is left to the codec."""
-    strings = []
-    for number, (start, length) in enumerate(spans):
-        try:
-            strings.append(data[start : start + length].decode())
-        except UnicodeDecodeError:
-            strings.append("")
-            for field in layout_of(Tick).fields:
-                if field.op == layout.OP_INTERN:
-                    ok &= out[:, field.column] != number
-    return strings
 
 
 class _Rest:
     """Puts records that the codec decoded into the columns."""
 
-    def __init__(self, out: Column, strings: list[str], text_at: int) -> None:
-        self._out = out
+    def __init__(self, rows: NDArray[np.void], strings: list[str], text_at: int) -> None:
+        self._rows = rows
         self._strings = strings
-        self._numbers = {text: number for number, text in enumerate(strings)}
+        self._numbers: dict[str, int] = {}
         self._text_at = text_at
         self.text = bytearray()
 
     def put(self, row: int, tick: Tick) -> None:
-        for field in layout_of(Tick).fields:
+        into = self._rows[row]
+        for field in _LAYOUT.fields:
             value = getattr(tick, field.name)
             if value is None:
-                self._out[row, -1] |= field.null_bit
+                into["nulls"] |= field.null_bit
             else:
-                self._put(row, field, value)
+                self._put(into, field, value)
 
-    def _put(self, row: int, field: Field, value: Any) -> None:
-        at = field.column
-        columns = self._out[row]
+    def _put(self, into: np.void, field: Field, value: Any) -> None:
+        name = field.name
         match field.op:
             case layout.OP_ENUM:
-                columns[at] = field.members.index(value)
+                into[name] = field.members.index(value)
             case layout.OP_INTERN:
-                if value not in self._numbers:
-                    self._numbers[value] = len(self._strings)
-                    self._strings.append(value)
-                columns[at] = self._numbers[value]
+                into[name] = self._number(value)
             case layout.OP_DECIMAL128:
-                columns[at] = value >> 64
-                columns.view(np.uint64)[at + 1] = value & _LOW
+                into[name] = value >> 64
+                into[f"{name}_low"] = np.uint64(value & _LOW).view(np.int64)
             case layout.OP_TEXT:
                 raw = value.encode()
-                columns[at] = self._text_at + len(self.text)
-                columns[at + 1] = len(raw)
+                into[name], into[f"{name}_length"] = self._text_at + len(self.text), len(raw)
                 self.text += raw
             case _:
-                columns[at] = value
+                into[name] = value
+
+    def _number(self, text: str) -> int:
+        if not self._numbers:
+            self._numbers.update({text: number for number, text in enumerate(self._strings)})
+        if text not in self._numbers:
+            self._numbers[text] = len(self._strings)
+            self._strings.append(text)
+        return self._numbers[text]

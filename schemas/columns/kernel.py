@@ -1,8 +1,8 @@
-"""The compiled decoder: a program made of a schema's fields, run over a batch of Avro bodies.
+"""What the compiled decoders of `schemas.columns.specialised` are put together from: one function per kind of field.
 
-One row of the program is one field in wire order: what it is, whether it may be null, and where its value goes. A
-record that the program cannot take as it stands is only told apart here; `schemas.codec` judges it. Every varint,
-length, union index and enum index is checked against the end of its record.
+They read at addresses, a word at a time, and look at no end: a decoder makes sure beforehand that what it may read too
+much is there to be read, and afterwards that its record ended where it should. A field that is not as almost all are
+(a union's branch of two bytes, a decimal padded beyond its type) is not taken either; `schemas.codec` judges it.
 """
 
 from __future__ import annotations
@@ -10,225 +10,207 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import boolean, int8, int32, int64, types, uint8, void
 
-from schemas.columns.layout import (
-    OP_BOOLEAN,
-    OP_DECIMAL64,
-    OP_ENUM,
-    OP_INT,
-    OP_INTERN,
-    OP_TEXT,
-)
 from schemas.compiled import Array, compiled
+from schemas.machine import address, load, shifted, store, swapped, trailing_zeros
 
-__all__ = ["FORM_FRAMED", "FORM_OTHER", "FORM_PLAIN", "decode_batch", "varint"]
+__all__ = [
+    "ENTRY_WORDS",
+    "FAILED",
+    "HIGH_LIMIT",
+    "decimal64",
+    "decimal128",
+    "intern",
+    "is_ascii",
+    "is_known",
+    "long_at",
+    "varint",
+]
 
-# How a value begins: with magic byte and schema id; with the body at once; or in a way that the codec must judge.
-FORM_FRAMED, FORM_PLAIN, FORM_OTHER = range(3)
+FAILED = -1
+HIGH_LIMIT = 10**38 >> 64
+"""The high half of 10**38, the first number of more than 38 digits."""
+ENTRY_WORDS = 4
+"""Of an interned text: its first eight bytes, its last eight (0 where it has fewer), its length, where it is kept."""
 
-_HEADER = 5
-_INT32_MAX = (1 << 31) - 1
 _INT64_MAX = (1 << 63) - 1
-# The high half of 10**38, the first number of more than 38 digits.
-_HIGH_LIMIT = 10**38 >> 64
+_HIGH_BITS = -0x7F7F7F7F7F7F7F80
+_LOW_BITS = 0x7F7F7F7F7F7F7F7F
 _MOST_PROBES = 64
-_FNV_OFFSET, _FNV_PRIME = -3750763034362895579, 1099511628211
-
-_FAILED = -1
-
-_BYTES = types.Array(uint8, 1, "C", readonly=True)
+_MIX_FIRST, _MIX_LAST = -7046029254386353131, -4417276706812531889
 
 
 @compiled()
 def varint(data: Array, at: int, end: int) -> Any:
-    """Give a zig-zag varint and the position after it, which is negative where there is none."""
+    """Give a zig-zag varint of an array and the position after it, which is negative where there is none."""
     value: Any = 0
     shift = 0
     while at < end:
         byte: Any = np.int64(data[at])
         at += 1
         if shift == 63 and byte > 1:
-            return 0, _FAILED
+            return 0, FAILED
         value |= (byte & 127) << shift
         if byte < 128:
             return ((value >> 1) & _INT64_MAX) ^ -(value & 1), at
         shift += 7
-    return 0, _FAILED
+    return 0, FAILED
 
 
 @compiled()
-def _big_endian(data: Array, at: int, end: int, start: int) -> Any:
-    value = np.int64(start)
-    for k in range(at, end):
-        value = (value << 8) | np.int64(data[k])
-    return value
+def _packed(word: int) -> int:
+    """Give the number whose groups of seven bits stand in the bytes of a word, the lowest first."""
+    word = (word & 0x007F007F007F007F) | ((word & 0x7F007F007F007F00) >> 1)
+    word = (word & 0x00003FFF00003FFF) | ((word & 0x3FFF00003FFF0000) >> 2)
+    return (word & 0x000000000FFFFFFF) | ((word & 0x0FFFFFFF00000000) >> 4)
 
 
 @compiled()
-def _same(data: Array, one: int, other: int, length: int) -> bool:
-    for k in range(length):  # noqa: SIM110  compiled
-        if data[one + k] != data[other + k]:
+def long_at(at: int) -> Any:
+    """Give a zig-zag varint and the address after it, which is negative where there is none."""
+    word = load(at)
+    if word & 0x80 == 0:
+        return ((word & 127) >> 1) ^ -(word & 1), at + 1
+    stops = ~word & _HIGH_BITS
+    if stops:
+        # All bits below the one that ends the last byte.
+        value = _packed(word & (stops ^ (stops - 1)) & _LOW_BITS)
+        return (value >> 1) ^ -(value & 1), at + 1 + (trailing_zeros(stops) >> 3)
+    rest = load(at + 8)
+    value = _packed(word & _LOW_BITS) | (rest & 127) << 56
+    if rest & 0x80 == 0:
+        return shifted(value, 1) ^ -(value & 1), at + 9
+    if rest & 0xFE00:
+        return 0, FAILED
+    value |= (rest & 0x100) << 55
+    return shifted(value, 1) ^ -(value & 1), at + 10
+
+
+@compiled()
+def decimal64(at: int) -> Any:
+    """Give a decimal of at most 8 bytes and the address after it, which is negative where it is another."""
+    size = load(at) & 255
+    if size & 1 or size < 2 or size > 16:
+        return 0, FAILED
+    # The length is twice as much as it says: 8 times the bytes are 4 times this.
+    return swapped(load(at + 1)) >> (64 - (size << 2)), at + 1 + (size >> 1)
+
+
+@compiled()
+def decimal128(at: int) -> Any:
+    """Give both halves of a decimal of at most 38 digits and the address after it, negative where it is another."""
+    size = load(at) & 255
+    if size & 1 or size < 2 or size > 32:
+        return 0, 0, FAILED
+    after = at + 1 + (size >> 1)
+    if size <= 16:
+        low = swapped(load(at + 1)) >> (64 - (size << 2))
+        return low >> 63, low, after
+    high = swapped(load(at + 1)) >> (128 - (size << 2))
+    if high >= HIGH_LIMIT or high < -HIGH_LIMIT:
+        return 0, 0, FAILED
+    return high, swapped(load(after - 8)), after
+
+
+@compiled()
+def is_known(header: int, headers: Array) -> bool:
+    """Tell whether a header is one of several."""
+    for k in range(len(headers)):  # noqa: SIM110  compiled
+        if header == headers[k]:
+            return True
+    return False
+
+
+@compiled()
+def is_ascii(at: int, length: int) -> bool:
+    """Tell whether a text is ASCII and so is UTF-8."""
+    found = 0
+    after = at + length
+    while after - at >= 8:
+        found |= load(at)
+        at += 8
+    if at < after:
+        found |= load(at) & ((1 << ((after - at) << 3)) - 1)
+    return found & _HIGH_BITS == 0
+
+
+@compiled()
+def _place(first: int, last: int, length: int, mask: int) -> int:
+    digest = (first * _MIX_FIRST) ^ ((last + length) * _MIX_LAST)
+    return (digest ^ shifted(digest, 32)) & mask
+
+
+@compiled()
+def _same(one: int, other: int, length: int) -> bool:
+    """Compare texts of more than 16 bytes that begin and end alike."""
+    for k in range(8, length - 8, 8):  # noqa: SIM110  compiled
+        if load(one + k) != load(other + k):
             return False
     return True
 
 
 @compiled()
-def _intern(data: Array, at: int, length: int, column: int, texts: Any) -> Any:
-    """Give the number of a text among the distinct texts of the batch, negative after too many probes."""
-    spans, slots, guesses, count = texts
-    guess = guesses[column]
-    if guess >= 0 and spans[guess, 1] == length and _same(data, spans[guess, 0], at, length):
-        return guess
-    digest = np.int64(_FNV_OFFSET)
-    for k in range(at, at + length):
-        digest = (digest ^ np.int64(data[k])) * _FNV_PRIME
-    mask = len(slots) - 1
-    slot = (digest ^ (digest >> 29)) & mask
+def _grow(entries: Array, slots: Array, state: Array) -> None:
+    """Double the hash table, from what the entries hold."""
+    mask = 2 * state[1] + 1
+    slots[: mask + 1] = -1
+    for number in range(state[0]):
+        slot = _place(entries[number, 0], entries[number, 1], entries[number, 2], mask)
+        while slots[slot] >= 0:
+            slot = (slot + 1) & mask
+        slots[slot] = number
+    state[1] = mask
+
+
+@compiled()
+def _added(at: int, length: int, first: int, last: int, slot: int, texts: Any) -> Any:
+    """Keep a new text, a zero byte after it; give its number, negative where there is no room."""
+    entries, slots, kept, state = texts
+    number, used = state[0], state[2]
+    if number == len(entries) or length + 8 > len(kept) - used:
+        return FAILED
+    slots[slot] = number
+    entries[number, 0], entries[number, 1], entries[number, 2], entries[number, 3] = first, last, length, used
+    into = address(kept) + used
+    for k in range(0, length, 8):
+        store(into + k, load(at + k))
+    store(into + length, 0)
+    state[0], state[2] = number + 1, used + length + 1
+    if 2 * number > state[1] and 2 * state[1] < len(slots):
+        _grow(entries, slots, state)
+    return number
+
+
+@compiled()
+def intern(at: int, length: int, guess: int, texts: Any) -> Any:
+    """Give the number of a text among the distinct texts of the batch, negative where it cannot have one.
+
+    Args:
+        guess: The number that the field had in the row before; negative: none.
+        texts: What is known, in four arrays: the entries, see `ENTRY_WORDS`; a hash table of their numbers, of which
+            a power of two is in use, -1 where it is free; the texts, a zero byte after each; and how many texts there
+            are, the mask of the table, the bytes of texts.
+    """
+    entries, slots, kept, state = texts
+    first, last = load(at), 0
+    if length >= 8:
+        last = load(at + length - 8)
+    else:
+        first &= (1 << (length << 3)) - 1
+    if guess >= 0:
+        entry = entries[guess]
+        if entry[0] == first and entry[1] == last and entry[2] == length:  # noqa: SIM102  one more branch
+            if length <= 16 or _same(at, address(kept) + entry[3], length):
+                return guess
+    mask = state[1]
+    slot = _place(first, last, length, mask)
     for _ in range(_MOST_PROBES):
         found = np.int64(slots[slot])
         if found < 0:
-            found = count[0]
-            count[0] += 1
-            slots[slot] = found
-            spans[found, 0], spans[found, 1] = at, length
-            return found
-        if spans[found, 1] == length and _same(data, spans[found, 0], at, length):
-            return found
+            return _added(at, length, first, last, slot, texts)
+        entry = entries[found]
+        if entry[0] == first and entry[1] == last and entry[2] == length:  # noqa: SIM102  one more branch
+            if length <= 16 or _same(at, address(kept) + entry[3], length):
+                return found
         slot = (slot + 1) & mask
-    return _FAILED
-
-
-@compiled()
-def _sized(op: int, data: Array, at: int, end: int, column: int, row: int, out: Array, texts: Any) -> Any:
-    """Take a field that begins with its length; give the position after it, negative where it is not as it should."""
-    length, at = varint(data, at, end)
-    if at < 0 or length < 0 or length > end - at:
-        return _FAILED
-    after = at + length
-    if op == OP_INTERN:
-        found = _intern(data, at, length, column, texts)
-        if found < 0:
-            return _FAILED
-        texts[2][column] = found
-        out[row, column] = found
-        return after
-    if op == OP_TEXT:
-        for k in range(at, after):
-            if data[k] > 127:
-                return _FAILED
-        out[row, column] = at
-        out[row, column + 1] = length
-        return after
-    if length == 0 or length > (8 if op == OP_DECIMAL64 else 16):
-        return _FAILED
-    sign = -1 if data[at] > 127 else 0
-    if op == OP_DECIMAL64:
-        out[row, column] = _big_endian(data, at, after, sign)
-        return after
-    split = max(at, after - 8)
-    high = _big_endian(data, at, split, sign)
-    if high >= _HIGH_LIMIT or high < -_HIGH_LIMIT:
-        return _FAILED
-    out[row, column] = high
-    out[row, column + 1] = _big_endian(data, split, after, sign)
-    return after
-
-
-@compiled()
-def _take(data: Array, at: int, end: int, row: int, program: Array, symbols: Array, out: Array, texts: Any) -> bool:
-    """Take one body; tell whether it was one, from its first byte to its last."""
-    nulls = 0
-    for field in range(len(program)):
-        op, null_bit, column = program[field, 0], program[field, 1], program[field, 2]
-        if null_bit:
-            branch, at = varint(data, at, end)
-            if at < 0 or branch < 0 or branch > 1:
-                return False
-            if branch == 0:
-                nulls |= null_bit
-                continue
-        if op >= OP_DECIMAL64:
-            at = _sized(op, data, at, end, column, row, out, texts)
-            if at < 0:
-                return False
-            continue
-        value, at = varint(data, at, end)
-        if at < 0:
-            return False
-        if op == OP_INT and (value > _INT32_MAX or value < -_INT32_MAX - 1):
-            return False
-        if op == OP_BOOLEAN:
-            # Read as a varint, 0 and 1 are 0 and -1, and nothing else is.
-            if value > 0 or value < -1:
-                return False
-            value = -value
-        if op == OP_ENUM:
-            first, many = program[field, 3], program[field, 4]
-            if value < 0 or value >= many:
-                return False
-            value = symbols[first + value]
-        out[row, column] = value
-    out[row, out.shape[1] - 1] = nulls
-    return at == end
-
-
-@compiled(
-    void(
-        _BYTES,
-        int64[::1],
-        int64[::1],
-        int8[::1],
-        int64[::1],
-        int64[:, ::1],
-        int64[::1],
-        int64[:, ::1],
-        types.Tuple((int64[:, ::1], int32[::1], int64[::1], int64[::1])),
-        boolean[::1],
-    )
-)
-def decode_batch(
-    data: Array,
-    starts: Array,
-    ends: Array,
-    forms: Array,
-    ids: Array,
-    program: Array,
-    symbols: Array,
-    out: Array,
-    texts: tuple[Array, Array, Array, Array],
-    taken: Array,
-) -> None:
-    """Decode a batch of values.
-
-    Args:
-        data: The bytes that hold all values.
-        starts, ends: Where each value starts and ends; -1 of none.
-        forms: How each begins.
-        ids: Schema ids of which the program is made.
-        program: Per field: what it is, its bit among the nulls (0: never null), its column, and of an enum where its
-            symbols begin and how many it has.
-        symbols: Our number of each symbol, for all enums.
-        out: Rows by columns; the last column takes the nulls. Zero before, and left so where nothing is said.
-        texts: Where the distinct interned texts go: start and length of each; a hash table of them, a power of two
-            long, -1 before; per column the last one, -1 before; and how many there are, 0 before.
-        taken: Takes whether each record was decoded.
-    """
-    for row in range(len(ends)):
-        at, end = starts[row], ends[row]
-        taken[row] = False
-        if at < 0 or end < at or end > len(data):
-            continue
-        if forms[row] == FORM_OTHER:
-            continue
-        if forms[row] == FORM_FRAMED:
-            if end - at < _HEADER or data[at] != 0:
-                continue
-            schema_id = _big_endian(data, at + 1, at + _HEADER, 0)
-            known = False
-            for k in range(len(ids)):
-                known = known or ids[k] == schema_id
-            if not known:
-                continue
-            at += _HEADER
-        taken[row] = _take(data, at, end, row, program, symbols, out, texts)
+    return FAILED

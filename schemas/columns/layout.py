@@ -1,4 +1,4 @@
-"""How the flat records of a schema lie in columns: which number holds what, and the program that compiled code runs."""
+"""How the flat records of a schema lie in columns: which number holds what."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from functools import cache
 from typing import Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from schemas import enums
-from schemas.codec import load_schema
+from schemas.codec import Json, load_schema
 from schemas.records import Record
 from schemas.topics import topic_of
 
@@ -26,6 +25,7 @@ __all__ = [
     "OP_TEXT",
     "Field",
     "Layout",
+    "lay_out",
     "layout_of",
 ]
 
@@ -41,6 +41,7 @@ class Field:
         null_bit: Its bit in the column `nulls`; 0 where it is never null.
         column: Its column; an amount of 128 bits and a text have a second one after it.
         members: Of an enum, by the number in the column.
+        numbers: Of an enum, the number in the column of each symbol of the schema.
     """
 
     name: str
@@ -48,77 +49,80 @@ class Field:
     null_bit: int
     column: int
     members: tuple[Any, ...] = ()
+    numbers: tuple[int, ...] = ()
+
+    @property
+    def columns(self) -> int:
+        """How many columns it takes."""
+        return 2 if self.op in _SECOND_COLUMN else 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Layout:
-    """The fields of a record's newest committed schema and their columns; the last column is `nulls`.
+    """The fields of a schema and their columns; the last column is `nulls`.
 
     Attributes:
-        program: Per field: what it is, its null bit, its column, and of an enum where its symbols begin and how many
-            it has.
-        symbols: Our number of each symbol of the schema, for all enums.
-        indices: The schema's index of each member of ours, laid out as `symbols`.
         dtype: The type of a row: a number per column.
     """
 
+    name: str
     fields: tuple[Field, ...]
     columns: tuple[str, ...]
     null_bits: Mapping[str, int]
-    program: NDArray[np.int64]
-    symbols: NDArray[np.int64]
-    indices: NDArray[np.int64]
     dtype: np.dtype[np.void]
 
 
 def layout_of(record: type[Record]) -> Layout:
-    """Lay out a record whose fields are all flat.
+    """Lay out a record whose fields are all flat, by its newest committed schema.
 
     Raises:
         KeyError: one of them is not.
     """
-    return _layout(cast(str, topic_of(record).subject))
+    return _committed(cast(str, topic_of(record).subject))
 
 
 @cache
-def _layout(subject: str) -> Layout:
+def _committed(subject: str) -> Layout:
+    return lay_out(load_schema(subject))
+
+
+def lay_out(schema: Json) -> Layout:
+    """Lay out a record's schema.
+
+    Raises:
+        KeyError: a field of it is not flat.
+    """
     fields: list[Field] = []
     columns: list[str] = []
-    program: list[list[int]] = []
-    symbols: list[int] = []
-    indices: list[int] = []
-    null_bits: dict[str, int] = {}
-    for position, field in enumerate(load_schema(subject)["fields"]):
-        name, schema = field["name"], field["type"]
-        if isinstance(schema, list):
-            null_bits[name] = 1 << position
-            schema = schema[1]
-        op = _op(name, schema)
+    for position, field in enumerate(schema["fields"]):
+        name, kind = field["name"], field["type"]
+        null_bit = 0
+        if isinstance(kind, list):
+            null_bit = 1 << position
+            kind = dict([kind])["null"]
+        op = _op(name, kind)
         members: tuple[Any, ...] = ()
-        first = len(symbols)
+        numbers: tuple[int, ...] = ()
         if op == OP_ENUM:
-            members = tuple(getattr(enums, schema["name"]))
-            symbols.extend(members.index(symbol) for symbol in schema["symbols"])
-            indices.extend(schema["symbols"].index(member) for member in members)
-        program.append([op, null_bits.get(name, 0), len(columns), first, len(symbols) - first])
-        fields.append(Field(name, op, null_bits.get(name, 0), len(columns), members))
+            members = tuple(getattr(enums, kind["name"]))
+            numbers = tuple(members.index(symbol) for symbol in kind["symbols"])
+        fields.append(Field(name, op, null_bit, len(columns), members, numbers))
         columns.append(name)
         if op in _SECOND_COLUMN:
             columns.append(f"{name}_{_SECOND_COLUMN[op]}")
     columns.append("nulls")
     return Layout(
+        schema["name"],
         tuple(fields),
         tuple(columns),
-        null_bits,
-        np.array(program, np.int64),
-        np.array(symbols, np.int64),
-        np.array(indices, np.int64),
+        {field.name: field.null_bit for field in fields if field.null_bit},
         np.dtype([(name, "<i8") for name in columns]),
     )
 
 
 _SECOND_COLUMN = {OP_DECIMAL128: "low", OP_TEXT: "length"}
 _PRIMITIVE_OPS = {"long": OP_LONG, "int": OP_INT, "boolean": OP_BOOLEAN}
+_DECIMAL_OPS = {19: OP_DECIMAL64, 38: OP_DECIMAL128}
 # What a venue repeats is interned; what it makes anew for each trade or transaction is not.
 _MADE_ANEW = frozenset({"trade_id", "tx_hash"})
 
@@ -130,5 +134,5 @@ def _op(name: str, schema: Any) -> int:
     if kind == "enum":
         return OP_ENUM
     if kind == "bytes":
-        return OP_DECIMAL128 if schema["precision"] > 19 else OP_DECIMAL64
+        return _DECIMAL_OPS[schema["precision"]]
     return _PRIMITIVE_OPS[kind]

@@ -9,14 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.codec import HEADER_SIZE, Codec
-from schemas.columns.encoder import VARINT_BYTES, encode_batch
+from schemas.codec import Codec
 from schemas.columns.layout import OP_BOOLEAN, OP_DECIMAL128, OP_ENUM, OP_INTERN, OP_TEXT, Field, layout_of
+from schemas.columns.specialised import WORD, encoder_of
+from schemas.columns.texts import encoded, with_slack
 from schemas.records import Record
 
 __all__ = ["Rows", "Values", "row_dtype"]
 
 _LOW = (1 << 64) - 1
+# Room that the values get at first: most records take less.
+_ROOM, _FIELD_ROOM = 1_024, 6
 
 
 def row_dtype(record: type[Record]) -> np.dtype[np.void]:
@@ -84,33 +87,28 @@ class Rows:
             CodecError: the schema cannot hold one of them.
         """
         layout = layout_of(self.record)
+        encode = encoder_of(layout, self.values.dtype.itemsize)
+        rows = np.ascontiguousarray(self.values).view(np.int64)
+        header = int.from_bytes(codec.header, "little")
+        texts = *encoded(self.strings), *with_slack(self.text, WORD)
         count = len(self)
-        table = np.ascontiguousarray(self.values).view(np.int64).reshape(count, len(layout.columns) + 2)
-        strings = [text.encode() for text in self.strings]
-        sizes = np.fromiter(map(len, strings), np.int64, len(strings))
-        spans = np.stack((np.cumsum(sizes) - sizes, sizes), axis=1)
-        longest = int(sizes.max(initial=0))
-        fixed = HEADER_SIZE + len(layout.fields) + (VARINT_BYTES + 8) * len(layout.fields)
-        fixed += longest * sum(field.op == OP_INTERN for field in layout.fields)
-        lengths = [field.column + 1 for field in layout.fields if field.op == OP_TEXT]
-        bounds = np.array([len(layout.columns) - 1, fixed, *lengths], np.int64)
-        out = np.empty(fixed * count + int(table[:, lengths].sum()), np.uint8)
+        out = np.empty(_ROOM + count * _FIELD_ROOM * len(layout.fields), np.uint8)
         ends = np.empty(count, np.int64)
-        texts = (
-            np.frombuffer(b"".join(strings), np.uint8),
-            np.ascontiguousarray(spans),
-            np.frombuffer(self.text, np.uint8),
-            layout.indices,
-        )
-        header = np.frombuffer(codec.header, np.uint8)
         done = 0
-        while (done := encode_batch(table, done, layout.program, header, texts, bounds, out, ends)) < count:
+        while (done := encode(rows, done, header, *texts, out, ends)) != count:
+            if done < 0:
+                done = -1 - done
+                out = _longer(out, len(out))
+                continue
             (record,) = Rows(self.record, self.values[done : done + 1], self.strings, self.text).records()
             value = np.frombuffer(codec.encode(record), np.uint8)
             start = int(ends[done - 1]) if done else 0
+            out = _longer(out, len(value))
             out[start : start + len(value)] = value
             ends[done] = start + len(value)
             done += 1
-            if done == count:
-                break
         return Values(out.data[: int(ends[-1]) if count else 0], ends)
+
+
+def _longer(out: NDArray[np.uint8], more: int) -> NDArray[np.uint8]:
+    return np.concatenate((out, np.empty(more, np.uint8)))

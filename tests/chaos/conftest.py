@@ -14,6 +14,7 @@ from confluent_kafka import Consumer, TopicPartition
 from infra.demo.observer import Observer
 from infra.local import registry as development_registry
 from infra.local.jvm_kafka import JvmKafka
+from infra.local.ports import free_port
 from infra.local.process import Child, wait_until
 from infra.runtime.kafka import consumer_config
 from infra.runtime.settings import Settings
@@ -22,6 +23,7 @@ from schemas.errors import ConfigurationError
 from schemas.records import Metric, Tick
 from tests.chaos.log import codec_of
 from tests.chaos.oracle import expected, published
+from tests.chaos.proxy import FaultProxy
 from tests.services import ROOT, missing
 
 IS_LONG = os.environ.get("FLASHMM_CHAOS") == "long"
@@ -136,6 +138,26 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     try:
         start_kafka(kafka)
         yield kafka.bootstrap
+    finally:
+        kafka.stop()
+
+
+@pytest.fixture(scope="module")
+def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultProxy]:
+    """A fault proxy, not forwarding yet."""
+    proxy = FaultProxy(tmp_path_factory.mktemp("proxy"), free_port())
+    yield proxy
+    proxy.stop()
+
+
+@pytest.fixture(scope="module")
+def proxied_kafka(proxy: FaultProxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[JvmKafka]:
+    """A broker with a second address, behind the proxy."""
+    kafka = JvmKafka(tmp_path_factory.mktemp("kafka"), proxied_port=proxy.port)
+    try:
+        start_kafka(kafka)
+        proxy.forward_to(kafka.proxy_upstream)
+        yield kafka
     finally:
         kafka.stop()
 

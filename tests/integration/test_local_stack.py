@@ -81,6 +81,14 @@ def test_an_unknown_kind_of_service_is_refused(tmp_path: Path, kafka: str, regis
         LocalStack(tmp_path, kafka=kafka, registry=registry)
 
 
+def test_a_kafka_elsewhere_that_does_not_answer_is_found_out_first(tmp_path: Path) -> None:
+    """Nothing is started for it, and the message says what to correct."""
+    stack = LocalStack(tmp_path, kafka="127.0.0.1:1")
+    with pytest.raises(ServiceUnavailable, match="--kafka"):
+        stack.start()
+    assert stack.children == {}
+
+
 @pytest.mark.kafka
 def test_topics_of_a_kafka_elsewhere_are_created_once(tmp_path: Path, kafka_bootstrap: str) -> None:
     """With their settings; another number of partitions is an error, not a surprise."""

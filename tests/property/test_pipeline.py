@@ -16,7 +16,7 @@ from processors.kernel.model import Model
 from processors.kernel.normalise import NormaliseConfig
 from processors.kernel.pipeline import KERNEL_VERSION, PartitionPipeline, PipelineConfig
 from processors.kernel.steps import Input
-from processors.microbatch.engine import END_OF_TIME_US
+from processors.microbatch.decoding import END_OF_TIME_US
 from schemas.codec import Codec
 from schemas.columns.rows import Rows
 from schemas.enums import Side, TickKind
@@ -88,7 +88,7 @@ def replaced(pipeline: PartitionPipeline, number: int) -> PartitionPipeline:
     """Give the pipeline of a worker that takes over by the snapshot's records alone."""
     key: dict[str, Any] = {"kernel_version": KERNEL_VERSION, "stage_set": "all", "partition": 0}
     records = snapshot.pack(
-        pipeline.state(), number=number, position=number, inputs={}, epoch=3, decisions_offset=0, **key
+        snapshot.freeze(pipeline.state()), number=number, position=number, inputs={}, epoch=3, decisions_offset=0, **key
     )
     found = snapshot.latest(records, **key)
     assert found is not None

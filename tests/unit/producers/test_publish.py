@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,15 +13,22 @@ from infra.local.mock_kafka import MockCluster
 from producers.core import BadFrame, Effects, Source
 from producers.numbering import HeartbeatClock, TickFactory, TickFields
 from producers.publish import TickPublisher
+from producers.shedding import ShedLimits
 from schemas.codec import Codec
 from schemas.enums import Side, TickKind
 from schemas.errors import ConfigurationError, ServiceUnavailable
 from schemas.instruments import Instruments, partition_for
 from schemas.reasons import DeadLetterReason
-from schemas.records import DeadLetter, Metric, Record, Tick
+from schemas.records import Alert, DeadLetter, Metric, Record, Tick
 
 T0 = 1_700_000_000_000_000
-CODECS = {Tick: Codec(Tick, 1), DeadLetter: Codec(DeadLetter, 2), Metric: Codec(Metric, 3)}
+CODECS = {Tick: Codec(Tick, 1), DeadLetter: Codec(DeadLetter, 2), Metric: Codec(Metric, 3), Alert: Codec(Alert, 4)}
+TOPICS = {
+    Tick: "market.ticks",
+    DeadLetter: "t.ops.dead-letters",
+    Metric: "t.ops.metrics",
+    Alert: "t.ops.alerts",
+}
 
 
 class Quiet:
@@ -52,22 +60,25 @@ SOURCE: Source = Quiet()
 def cluster() -> Iterator[MockCluster]:
     """A mock cluster with the topics of a run under the prefix `t.`."""
     with MockCluster() as cluster:
-        cluster.create_topic("market.ticks", 4)
-        for name in ("t.ops.dead-letters", "t.ops.metrics"):
-            cluster.create_topic(name, 1)
+        for record, name in TOPICS.items():
+            cluster.create_topic(name, 4 if record is Tick else 1)
         yield cluster
 
 
-def publisher_for(bootstrap: str, *, partitions: int = 4, **config: Any) -> TickPublisher:
+def publisher_for(
+    bootstrap: str, *, partitions: int = 4, shed: ShedLimits | None = None, **config: Any
+) -> TickPublisher:
     return TickPublisher(
         {"bootstrap.servers": bootstrap, "enable.idempotence": True, "acks": "all", "log_level": 0, **config},
         tick=CODECS[Tick],
         dead_letter=CODECS[DeadLetter],
         metric=CODECS[Metric],
+        alert=CODECS[Alert],
         instruments=Instruments(),
         partitions=partitions,
         clock=lambda: T0,
         prefix="t.",
+        shed=shed,
     )
 
 
@@ -82,9 +93,8 @@ def read(cluster: MockCluster) -> Callable[[type[Record], int], list[tuple[int, 
     """Reads a number of records of a topic as (partition, key, record)."""
 
     def records(kind: type[Record], count: int) -> list[tuple[int, bytes, Any]]:
-        topic = {Tick: "market.ticks", DeadLetter: "t.ops.dead-letters", Metric: "t.ops.metrics"}[kind]
         consumer = Consumer({"bootstrap.servers": cluster.bootstrap, "group.id": "test", "log_level": 0})
-        consumer.assign([TopicPartition(topic, p, 0) for p in range(4 if kind is Tick else 1)])
+        consumer.assign([TopicPartition(TOPICS[kind], p, 0) for p in range(4 if kind is Tick else 1)])
         found = []
         while len(found) < count:
             message = consumer.poll(10)
@@ -151,7 +161,7 @@ async def test_metrics_carry_the_counts_of_publisher_and_session(publisher: Tick
     await publisher.flush()
     ((_, key, metric),) = read(Metric, 1)
     assert (key, metric.component) == (b"producer.sim", "producer.sim")
-    assert metric.counters == {"ticks_trade": 1, "reconnects": 2}
+    assert metric.counters == {"ticks_trade": 1, "reconnects": 2, "shed_top": 0}
 
 
 async def test_a_full_queue_makes_the_caller_wait_and_drops_nothing(cluster: MockCluster, read: Any) -> None:
@@ -161,6 +171,67 @@ async def test_a_full_queue_makes_the_caller_wait_and_drops_nothing(cluster: Moc
     await publisher.publish(effects, SOURCE)
     await publisher.flush()
     assert [tick for _, _, tick in read(Tick, 200)] == effects.ticks
+
+
+def tops(count: int) -> Effects:
+    factory = TickFactory("sim", "sim")
+    factory.open(T0)
+    ticks = []
+    for number in range(count):
+        sides = [
+            TickFields(symbol="SEI/USDC", kind=TickKind.TOP, side=side, price=number, size=1)
+            for side in (Side.BUY, Side.SELL)
+        ]
+        ticks += factory.message(T0, sides)
+    return Effects(ticks=ticks)
+
+
+async def test_it_sheds_while_kafka_is_away_counts_it_and_says_so(cluster: MockCluster, read: Any) -> None:
+    """From half of its queue to a quarter of it; the last top is written, and everything that is no top."""
+    limits = ShedLimits(queue_percent=50, age_us=10**9, quoted_venues=frozenset())
+    publisher = publisher_for(cluster.bootstrap, shed=limits, **{"queue.buffering.max.messages": 100})
+    await publisher.check()
+    cluster.set_down(is_down=True)
+    await publisher.publish(trades(*["SEI/USDC"] * 50), SOURCE)
+    effects = tops(10)
+    await publisher.publish(effects, SOURCE)
+    await publisher.report(SOURCE, {})
+    cluster.set_down(is_down=False)
+    await publisher.flush()
+    await publisher.publish(trades("SEI/USDC"), SOURCE)
+    await publisher.flush()
+
+    found = [tick for _, _, tick in read(Tick, 53)]
+    assert [tick for tick in found if tick.kind is TickKind.TOP] == effects.ticks[-2:]
+    ((_, _, metric),) = read(Metric, 1)
+    assert (metric.counters["shed_top"], metric.gauges["is_shedding"]) == (18, 1)
+    assert metric.gauges["queue_percent"] >= 50
+    assert [alert.code for _, _, alert in read(Alert, 2)] == ["SHEDDING_BEGAN", "SHEDDING_ENDED"]
+
+
+async def test_tops_of_a_quoted_venue_are_never_shed(cluster: MockCluster, read: Any) -> None:
+    """However far behind it is."""
+    limits = ShedLimits(queue_percent=1, age_us=1, quoted_venues=frozenset({"sim"}))
+    publisher = publisher_for(cluster.bootstrap, shed=limits, **{"queue.buffering.max.messages": 100})
+    await publisher.publish(trades("SEI/USDC", "SEI/USDC"), SOURCE)
+    effects = tops(10)
+    await publisher.publish(effects, SOURCE)
+    await publisher.flush()
+    assert [tick for _, _, tick in read(Tick, 22)][2:] == effects.ticks
+
+
+async def test_who_waits_for_room_when_the_process_ends_gives_up_in_time(cluster: MockCluster) -> None:
+    """And says how many records are missing; until then it waits for as long as Kafka is away."""
+    publisher = publisher_for(cluster.bootstrap, **{"queue.buffering.max.messages": 2, "message.timeout.ms": 0})
+    await publisher.check()
+    cluster.set_down(is_down=True)
+    writing = asyncio.create_task(publisher.publish(trades(*["SEI/USDC"] * 3), SOURCE))
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert not writing.done()
+    publisher.end_within(0)
+    with pytest.raises(ServiceUnavailable, match="2 records were not acknowledged"):
+        await writing
 
 
 async def test_a_record_that_was_not_delivered_ends_it(cluster: MockCluster) -> None:

@@ -17,6 +17,7 @@ from producers.numbering import TickFactory, TickFields
 from producers.session import Session, SessionConfig
 from schemas.enums import TickKind
 from schemas.errors import ConfigurationError, ServiceUnavailable
+from schemas.reasons import DeadLetterReason
 
 
 class Echo:
@@ -216,12 +217,81 @@ async def test_a_quiet_venue_that_answers_pings_is_kept() -> None:
         assert "reconnects" not in session.counters
 
 
-async def test_a_frame_beyond_the_bound_ends_the_connection() -> None:
-    """Input from the network is bounded."""
+async def test_a_frame_beyond_the_bound_is_a_dead_letter_and_ends_the_connection() -> None:
+    """Input from the network is bounded; what was refused is shown by its size and its beginning."""
     source, log = Echo(), Log()
-    async with venue(sender("x" * 5_000)) as url, running(source, log, url, max_frame_bytes=4_096) as session:
+    frame = "".join(f"{number}," for number in range(20_000))
+    async with venue(sender("1", frame)) as url, running(source, log, url, max_frame_bytes=4_096) as session:
         await until(lambda: session.counters.get("reconnects", 0) >= 1)
-    assert log.trades == []
+    assert log.trades[0] == "1"
+    bad = log.effects.bad[0]
+    assert (bad.reason, bad.size) == (DeadLetterReason.TOO_LARGE, len(frame))
+    assert bad.payload == frame[:4_096].encode()
+    assert str(len(frame)) in bad.detail
+
+
+async def test_a_message_too_large_in_parts_is_a_dead_letter_too() -> None:
+    """Each part would fit, all of them do not."""
+    source, log = Echo(), Log()
+
+    async def in_parts(connection: ServerConnection) -> None:
+        await connection.send(["x" * 3_999, "y" * 4_000])
+        await connection.wait_closed()
+
+    async with venue(in_parts) as url, running(source, log, url, max_frame_bytes=4_096):
+        await until(lambda: bool(log.effects.bad))
+    bad = log.effects.bad[0]
+    assert (bad.reason, bad.size, bad.payload) == (DeadLetterReason.TOO_LARGE, 7_999, b"y" * 4_000)
+
+
+@pytest.mark.parametrize("bound", [{"inbox": 4}, {"inbox_bytes": 200_000}])
+async def test_while_nothing_can_be_written_the_socket_is_not_read_and_nothing_is_lost(bound: dict[str, int]) -> None:
+    """The venue has to wait, and that is no silence of its own; then everything comes, on the same connection."""
+    log, gate, is_waiting = Log(), asyncio.Event(), asyncio.Event()
+    frames = [f"{number:065536d}" for number in range(400)]
+    connections: list[ServerConnection] = []
+    passed_us = 0
+
+    async def send(connection: ServerConnection) -> None:
+        connections.append(connection)
+        for frame in frames:
+            await connection.send(frame)
+        await connection.wait_closed()
+
+    async def publish(effects: Effects, source: Source) -> None:
+        is_waiting.set()
+        await gate.wait()
+        await log.publish(effects, source)
+
+    async with venue(send) as url:
+        session = Session(
+            Echo(),
+            SessionConfig(urls=(url,), silence_ms=10_000, **bound),  # type: ignore[arg-type]
+            publish=publish,
+            clock=lambda: wall_clock_us() + passed_us,
+            backoff=Backoff(1, 1, lambda: 0.0),
+        )
+        task = asyncio.create_task(session.run())
+        await is_waiting.wait()
+        await until(lambda: connections[0].transport.get_write_buffer_size() > 0)
+        passed_us = 60_000_000
+        gate.set()
+        await until(lambda: len(log.trades) == len(frames))
+        assert session.counters["connections"] == 1
+        assert session.counters["writing_ms"] >= 60_000
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+    assert log.trades == frames
+
+
+async def test_frames_that_are_left_unread_are_counted() -> None:
+    """When the source itself leaves the connection."""
+    source, log = Echo(), Log()
+    async with venue(sender("1", "leave", *"23456")) as url, running(source, log, url) as session:
+        await until(lambda: session.counters.get("reconnects", 0) >= 1)
+        await until(lambda: session.counters.get("connections", 0) >= 2)
+        assert session.counters["frames_dropped"] >= 1
 
 
 async def test_fetches_are_answered_and_failures_too() -> None:

@@ -10,7 +10,8 @@ import pytest
 from processors.kernel.pipeline import PipelineConfig, Stage
 from processors.microbatch import engine as engine_module
 from processors.microbatch.batches import FetchedBatch
-from processors.microbatch.engine import END_OF_TIME_US, TICKS, MicroBatchEngine
+from processors.microbatch.decoding import END_OF_TIME_US
+from processors.microbatch.engine import TICKS, MicroBatchEngine
 from processors.microbatch.publisher import Pending
 from processors.microbatch.reports import metrics
 from processors.microbatch.task import PartitionTask

@@ -1,6 +1,7 @@
-"""What compiled code asks of the machine that Numba has no words for: unaligned words, and memory fetched ahead.
+"""What compiled code asks of the machine that Numba has no words for.
 
-Addresses and words are int64. Nothing here is checked: who calls knows that the bytes are there.
+Unaligned words, their bits, and memory fetched ahead. Addresses and words are int64, which keeps Numba from making
+floats of mixed signs. Nothing here is checked: who calls knows that the bytes are there.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from numba import int64, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-__all__ = ["address", "load", "prefetch", "shifted"]
+__all__ = ["address", "leading_zeros", "load", "prefetch", "shifted", "store", "swapped", "trailing_zeros"]
 
 _WORD = ir.IntType(64)
 _BYTE_ALIGNED = 1
-_emitting = cast(Callable[[Callable[..., Any]], Callable[..., Any]], intrinsic)
+_emitting = cast(Callable[[Callable[..., Any]], Callable[..., int]], intrinsic)
 
 
 @_emitting
@@ -37,6 +38,47 @@ def load(_context: Any, at: Any) -> Any:
 
     def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
         return builder.load(builder.inttoptr(values[0], _WORD.as_pointer()), align=_BYTE_ALIGNED)
+
+    return int64(int64), generate
+
+
+@_emitting
+def store(_context: Any, at: Any, word: Any) -> Any:
+    """Write a little-endian word."""
+
+    def generate(context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        builder.store(values[1], builder.inttoptr(values[0], _WORD.as_pointer()), align=_BYTE_ALIGNED)
+        return context.get_dummy_value()
+
+    return types.void(int64, int64), generate
+
+
+@_emitting
+def swapped(_context: Any, word: Any) -> Any:
+    """Reverse the bytes."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        return builder.bswap(values[0])
+
+    return int64(int64), generate
+
+
+@_emitting
+def leading_zeros(_context: Any, word: Any) -> Any:
+    """Count the zero bits above the highest one; the word is not 0."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        return builder.ctlz(values[0], ir.Constant(ir.IntType(1), 1))
+
+    return int64(int64), generate
+
+
+@_emitting
+def trailing_zeros(_context: Any, word: Any) -> Any:
+    """Count the zero bits below the lowest one; the word is not 0."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        return builder.cttz(values[0], ir.Constant(ir.IntType(1), 1))
 
     return int64(int64), generate
 
