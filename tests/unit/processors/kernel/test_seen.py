@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections import deque
 from random import Random
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numba import int64, types, uint8
 
-from processors.kernel.seen import KEY_BYTES, SeenTrades
+from processors.kernel.seen import KEY_BYTES, SeenTrades, digest_of
 from processors.kernel.snapshot import Table, freeze, pack
+from schemas.compiled import Array, compiled
 from schemas.errors import StateError
+
+
+@compiled(int64(types.Array(uint8, 1, "C", readonly=True)))
+def _digest(key: Array) -> int:
+    return digest_of(key, 0, len(key))
 
 
 @settings(max_examples=60, deadline=None)
@@ -113,3 +121,15 @@ def test_damaged_keys_are_refused(name: str) -> None:
 
     with pytest.raises(StateError, match="trade keys"):
         SeenTrades(4, 16).restore({**state, name: Table(cut, 1)})
+
+
+@pytest.mark.parametrize("form", ["{}", "warm{}", "{:07d}x", "{:012d}", "trade-{:034d}", "{:b}"])
+def test_keys_that_are_alike_fall_into_different_buckets(form: str) -> None:
+    """Which is what makes them quick to find: of a hash's bits, the lowest choose the bucket."""
+    digests = [_digest(np.frombuffer(form.format(number).encode(), np.uint8)) for number in range(4_096)]
+
+    assert len(set(digests)) == 4_096
+    for shift in (0, 20, 44):
+        _, counts = np.unique([digest >> shift & 255 for digest in digests], return_counts=True)
+        assert len(counts) == 256
+        assert counts.max() < 48
