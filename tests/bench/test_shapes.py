@@ -17,7 +17,7 @@ from infra.local.jvm_kafka import kafka_jars
 from schemas.errors import FlashMMError
 from tests.services import ROOT, missing
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(600)]
 
 Results = Mapping[str, Mapping[str, Any]]
 
@@ -40,7 +40,7 @@ def bench(folder: Path, *arguments: str) -> str:
         env={**os.environ, "FLASHMM_DATA_DIR": str(folder)},
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=580,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2_000:]
