@@ -109,6 +109,8 @@ class OrderReason(StrEnum):
     """The executor ends, or hands the market to another one."""
     EXECUTOR_RESTARTED = "EXECUTOR_RESTARTED"
     """Found open after a crash; a paper venue's orders end with its process."""
+    EXPIRED = "EXPIRED"
+    """Its expiry passed: the venue forgot it by itself."""
     POST_ONLY_WOULD_CROSS = "POST_ONLY_WOULD_CROSS"
     """It would have taken when it arrived."""
     BOOK_NOT_LIVE = "BOOK_NOT_LIVE"

@@ -342,6 +342,9 @@ class OrderIntent(Record):
     price: int
     size: int
     time_in_force: TimeInForce
+    reduce_only: bool = False
+    nonce: int | None = None
+    ts_expire: int | None = None
     ts_intent: int
     ts_cause: int
     flags: int = 0
@@ -362,6 +365,8 @@ class ExecutionReport(Record):
 
     execution_id: str
     order_id: str
+    venue_order_id: str | None = None
+    trade_id: str | None = None
     mode: Mode
     account: str
     venue: str

@@ -6,6 +6,7 @@ import asyncio
 import random
 import signal
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -23,7 +24,7 @@ from producers.sei.chain import SeiChainSource
 from producers.sei.clob import MARKETS_PER_SOCKET, SeiClobSource
 from producers.sei.mapping import DEFAULT_MAPPINGS, EventMapping
 from producers.session import Session, SessionConfig
-from schemas.errors import ConfigurationError, ProtocolError
+from schemas.errors import ConfigurationError, ProtocolError, ServiceUnavailable
 from schemas.instruments import DEFAULT_PATH, Instruments
 
 __all__ = ["Feed", "binance_feeds", "clob_feeds", "produce_app", "run_feeds", "sei_feed"]
@@ -179,6 +180,8 @@ async def run_feeds(settings: Settings, feeds: Sequence[Feed], stop: asyncio.Eve
         results = await asyncio.gather(*tasks, return_exceptions=True)
     for result in results:
         if isinstance(result, Exception):
+            with suppress(ServiceUnavailable):  # what was read and can still be written; the first failure is told
+                await publisher.flush(_END_S)
             raise result
     for feed, session in pairs:
         await publisher.report(feed.source, session.counters)

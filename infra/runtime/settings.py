@@ -115,7 +115,9 @@ class Settings(BaseSettings):
     spike_confirm_ms: int = Field(
         5_000, ge=1, description="Partition-clock time after which prints at the new level confirm."
     )
-    dedup_window: int = Field(1_024, ge=1, description="Trade ids remembered per market.")
+    dedup_window: int = Field(
+        1_024, ge=1, description="Trade ids remembered per market; 32768 per partition at most, in equal shares."
+    )
 
     # Processors
     stages: str = Field("normalise,bars,features,inference,quoting", description="Stages that a worker runs.")

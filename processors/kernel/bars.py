@@ -5,7 +5,6 @@ The rules are compiled (`barkernel`); here are their configuration, the memory t
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
 from enum import StrEnum, unique
 from typing import Any, cast
@@ -14,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from processors.kernel.barkernel import emit_open, run_steps
-from processors.kernel.barslots import BOOK, BOUND, CONFIG, FRAMES, NONE, SLOT, SOURCE, STATE
+from processors.kernel.barslots import BOOK, BOUND, CONFIG, FRAMES, NONE, SLOT, SOURCE, STATE, follow
 from processors.kernel.barworld import MOST_EMPTY
 from processors.kernel.names import Names
+from processors.kernel.snapshot import Table
 from processors.kernel.steps import State
 from schemas.columns.layout import layout_of
 from schemas.columns.rows import Rows, row_dtype
@@ -193,25 +193,22 @@ class BarBuilder:
     # Snapshots: the same whatever the pools look like, so that they too are functions of the log
 
     def state(self) -> State:
-        """Give all that a restart needs, as JSON-able values."""
+        """Give all that a restart needs."""
         count = int(self._state["books"][0])
         books = self._books[:count].copy()
-        following, after = self._slots["next"].tolist(), self._bounds["next"].tolist()
-        lists = [_listed(at, following) for at in books["head"].ravel().tolist()]
-        bounds = [_listed(at, after) for at in books["first_bound"].tolist()]
+        slots, slot_counts = _listed(books["head"].ravel(), self._slots)
+        bounds, _ = _listed(books["first_bound"], self._bounds)
         for name in _LINKS:
             books[name] = NONE
-        slots = self._slots[[at for one in lists for at in one]]
         slots["next"] = slots["previous"] = NONE
-        kept = self._bounds[[at for one in bounds for at in one]]
-        kept["next"] = NONE
+        bounds["next"] = NONE
         return {
             **{name: int(self._state[name][0]) for name in _KEPT},
-            "sources": _packed(_longer(self._sources, len(self._names.texts))),
-            "books": _packed(books),
-            "slots": _packed(slots),
-            "slot_counts": [len(one) for one in lists],
-            "bounds": _packed(kept),
+            "sources": Table.of(_longer(self._sources, len(self._names.texts))),
+            "books": Table.of(books),
+            "slots": Table.of(slots),
+            "slot_counts": Table.of(slot_counts),
+            "bounds": Table.of(bounds),
         }
 
     def restore(self, state: State) -> None:
@@ -220,8 +217,8 @@ class BarBuilder:
         for name in _KEPT:
             self._state[name] = state[name]
         self._fit_names()
-        sources, books = _unpacked(state["sources"], SOURCE), _unpacked(state["books"], BOOK)
-        slots, bounds = _unpacked(state["slots"], SLOT), _unpacked(state["bounds"], BOUND)
+        sources, books = state["sources"].rows(SOURCE), state["books"].rows(BOOK)
+        slots, bounds = state["slots"].rows(SLOT), state["bounds"].rows(BOUND)
         self._sources[: len(sources)] = sources
         self._books[: len(books)] = books
         self._book_of[books["market"]] = range(len(books))
@@ -231,7 +228,7 @@ class BarBuilder:
         self._state["free_slots"] = self._state["free_bounds"] = 0
         self._state["free_slot"] = self._state["free_bound"] = NONE
         at = _RESERVED
-        for number, length in enumerate(state["slot_counts"]):
+        for number, length in enumerate(state["slot_counts"].rows(np.int64).tolist()):
             if length:
                 book, frame = divmod(number, FRAMES)
                 self._slots["next"][at : at + length] = _chain(at, at + length, NONE)
@@ -259,17 +256,8 @@ def _chain(begin: int, end: int, last: int) -> list[int]:
     return [*range(begin + 1, end), last]
 
 
-def _listed(at: int, following: list[int]) -> list[int]:
-    found = []
-    while at != NONE:
-        found.append(at)
-        at = following[at]
-    return found
-
-
-def _packed(rows: NDArray[Any]) -> str:
-    return base64.b64encode(rows.tobytes()).decode()
-
-
-def _unpacked(text: str, dtype: np.dtype[Any]) -> NDArray[Any]:
-    return np.frombuffer(base64.b64decode(text), dtype).copy()
+def _listed(heads: NDArray[np.int64], pool: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Give the rows of many lists of a pool, list after list, and how many each has."""
+    heads, links = np.ascontiguousarray(heads), np.ascontiguousarray(pool["next"])
+    order, counts = np.empty(len(pool), np.int64), np.empty(len(heads), np.int64)
+    return pool[order[: follow(heads, links, order, counts)]], counts

@@ -7,6 +7,7 @@ share; a cursor stays where the last one was found, since the next is mostly the
 from __future__ import annotations
 
 import numpy as np
+from numba import int64
 
 from schemas.compiled import Array, compiled
 from schemas.enums import Timeframe
@@ -26,6 +27,7 @@ __all__ = [
     "SOURCE",
     "STATE",
     "drop_first",
+    "follow",
     "seek",
     "slot_of",
 ]
@@ -153,3 +155,18 @@ def drop_first(state: Array, slots: Array, book: Array, frame: int) -> None:
     state.free_slot = old
     state.free_slots += 1
     book.slots -= 1
+
+
+@compiled(int64(int64[::1], int64[::1], int64[::1], int64[::1]))
+def follow(heads: Array, links: Array, order: Array, counts: Array) -> int:
+    """Write the members of lists that begin at `heads` into `order`, list after list; give how many there are."""
+    done = 0
+    for k in range(len(heads)):
+        counts[k] = 0
+        at = heads[k]
+        while at != NONE:
+            order[done] = at
+            done += 1
+            counts[k] += 1
+            at = links[at]
+    return done

@@ -1,8 +1,10 @@
-"""Snapshots of a partition's state: bytes to chunks and a manifest, and back.
+"""Snapshots of a partition's state: a state to chunks and a manifest, and back.
 
-The state is JSON, compressed, cut into chunks of at most 512 KiB and followed by one manifest that names the input
-offset that it covers. The manifest is written last, so a snapshot without one does not exist. Two slots alternate, so
-that the snapshot before survives the compaction of the topic.
+A state is JSON with tables beside it, compressed, cut into chunks of at most 512 KiB and followed by one manifest that
+names the input offset that it covers. The manifest is written last, so a snapshot without one does not exist. Two slots
+alternate, so that the snapshot before survives the compaction of the topic.
+
+A partition waits only for `freeze`, which copies; `pack`, which compresses, may run in another thread.
 """
 
 from __future__ import annotations
@@ -14,14 +16,123 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from schemas.errors import StateError
 
-__all__ = ["CHUNK_BYTES", "Manifest", "Snapshot", "SnapshotSearch", "latest", "pack"]
+__all__ = [
+    "BUDGET_BYTES",
+    "CHUNK_BYTES",
+    "Frozen",
+    "Manifest",
+    "Snapshot",
+    "SnapshotSearch",
+    "Table",
+    "freeze",
+    "latest",
+    "pack",
+    "thaw",
+]
 
+BUDGET_BYTES = 1 << 20
+"""What a partition's snapshot should not exceed: it is written every few seconds, and read before anything goes on."""
 CHUNK_BYTES = 512 * 1024
 _MANIFEST = "manifest"
-_MAX_STATE_BYTES = 64 * 1024 * 1024
+_MAX_STATE_BYTES = 256 * 1024 * 1024
+_HEAD_LENGTH = 4
+_BLOCK_BYTES = 256 * 1024
+"""Turned at a time: for as long other threads wait for the interpreter."""
+_TABLE = "\0table"
 _KEPT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of one size in a state, as bytes."""
+
+    data: bytes
+    width: int
+
+    @classmethod
+    def of(cls, rows: NDArray[Any]) -> Table:
+        """Copy an array."""
+        return cls(rows.tobytes(), rows.dtype.itemsize)
+
+    def rows(self, dtype: np.dtype[Any] | type[np.generic]) -> NDArray[Any]:
+        """Give the array again, as its own copy.
+
+        Raises:
+            StateError: the rows are not of this type.
+        """
+        if np.dtype(dtype).itemsize != self.width:
+            raise StateError(f"a snapshot has rows of {self.width} bytes where {np.dtype(dtype).itemsize} are expected")
+        return np.frombuffer(self.data, dtype).copy()
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """A state that shares nothing with what it was taken of: its JSON, and the tables that this refers to."""
+
+    head: bytes
+    tables: tuple[Table, ...]
+
+
+def freeze(state: Mapping[str, Any]) -> Frozen:
+    """Copy a state: JSON-able values, and tables."""
+    tables: list[Table] = []
+
+    def put_aside(value: Any) -> dict[str, int]:
+        if not isinstance(value, Table):
+            raise TypeError(f"{type(value).__name__} cannot be in a state")
+        tables.append(value)
+        return {_TABLE: len(tables) - 1}
+
+    body = json.dumps(state, separators=(",", ":"), default=put_aside)
+    sizes = ",".join(f"[{len(table.data)},{table.width}]" for table in tables)
+    return Frozen(f'{{"tables":[{sizes}],"state":{body}}}'.encode(), tuple(tables))
+
+
+def thaw(frozen: Frozen) -> dict[str, Any]:
+    """Give the state again."""
+
+    def put_back(value: dict[str, Any]) -> Any:
+        return frozen.tables[value[_TABLE]] if _TABLE in value else value
+
+    state: dict[str, Any] = json.loads(frozen.head, object_hook=put_back)["state"]
+    return state
+
+
+def _deflated(frozen: Frozen) -> bytes:
+    size = _HEAD_LENGTH + len(frozen.head) + sum(len(table.data) for table in frozen.tables)
+    if size > _MAX_STATE_BYTES:
+        raise StateError(f"a state of {size} bytes could not be restored: give the partition fewer markets or levels")
+    deflater = zlib.compressobj(1)
+    parts = [deflater.compress(len(frozen.head).to_bytes(_HEAD_LENGTH, "big")), deflater.compress(frozen.head)]
+    # First bytes of all rows, then second ones, and so on: alike ones together make it less than half as long.
+    for table in frozen.tables:
+        parts += [deflater.compress(_turned(block, table.width)) for block in _blocks(table.data, table.width)]
+    return b"".join((*parts, deflater.flush()))
+
+
+def _inflated(packed: bytes) -> Frozen:
+    raw = zlib.decompressobj().decompress(packed, _MAX_STATE_BYTES)
+    at = _HEAD_LENGTH + int.from_bytes(raw[:_HEAD_LENGTH], "big")
+    head, tables = raw[_HEAD_LENGTH:at], []
+    for size, width in json.loads(head)["tables"]:
+        blocks = _blocks(raw[at : at + size], width)
+        tables.append(Table(b"".join(_turned(block, len(block) // width) for block in blocks), width))
+        at += size
+    return Frozen(head, tuple(tables))
+
+
+def _blocks(data: bytes, width: int) -> list[bytes]:
+    length = max(_BLOCK_BYTES // width, 1) * width
+    return [data[at : at + length] for at in range(0, len(data), length)]
+
+
+def _turned(block: bytes, width: int) -> memoryview:
+    return np.ascontiguousarray(np.frombuffer(block, np.uint8).reshape(-1, width).T).reshape(-1).data
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +176,7 @@ class Snapshot:
 
 
 def pack(
-    state: Mapping[str, Any],
+    state: Frozen,
     *,
     kernel_version: int,
     stage_set: str,
@@ -76,8 +187,12 @@ def pack(
     epoch: int,
     decisions_offset: int,
 ) -> list[tuple[bytes, bytes]]:
-    """Cut a state into (key, value) records: its chunks, then the manifest."""
-    packed = zlib.compress(json.dumps(state, separators=(",", ":")).encode(), 1)
+    """Cut a state into (key, value) records: its chunks, then the manifest.
+
+    Raises:
+        StateError: it is larger than what would be restored.
+    """
+    packed = _deflated(state)
     parts = [packed[at : at + CHUNK_BYTES] for at in range(0, len(packed), CHUNK_BYTES)]
     manifest = Manifest(
         kernel_version,
@@ -186,12 +301,10 @@ def _unpacked(manifest: Manifest, packed: bytes, kernel_version: int) -> dict[st
             f"snapshot {manifest.number} is of kernel version {manifest.kernel_version}, this is {kernel_version}: "
             "start a new FLASHMM_TOPIC_PREFIX, or run the version that wrote it"
         )
-    inflater = zlib.decompressobj()
     try:
-        state: dict[str, Any] = json.loads(inflater.decompress(packed, _MAX_STATE_BYTES))
-    except (ValueError, zlib.error) as error:
+        return thaw(_inflated(packed))
+    except (ValueError, TypeError, LookupError, zlib.error) as error:
         raise StateError(f"snapshot {manifest.number} is damaged: {error!r}") from error
-    return state
 
 
 def _key(stage_set: str, partition: int, *rest: int | str) -> bytes:

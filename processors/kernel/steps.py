@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 State: TypeAlias = dict[str, Any]
-"""What a stage keeps, as JSON-able values: it goes into the snapshot and comes back on restore."""
+"""What a stage keeps, JSON-able values and tables: it goes into the snapshot (see there) and comes back on restore."""
 
 Emit: TypeAlias = Callable[[Record, int], None]
 """emit(record, ts_trigger): publish a record; ts_trigger is the ts_recv of the tick that triggered it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from processors.kernel.snapshot import BUDGET_BYTES
 from schemas.enums import Severity
 from schemas.errors import CodecError
 from schemas.records import Alert, DeadLetter, Metric
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from processors.microbatch.engine import MicroBatchEngine
     from processors.microbatch.task import PartitionTask
 
-__all__ = ["dead_letter", "input_trimmed", "metrics", "publish_metrics"]
+__all__ = ["dead_letter", "input_trimmed", "metrics", "publish_metrics", "snapshot_over_budget"]
 
 _COMPONENT = "worker"
 _MAX_DEAD_LETTER = 65_536
@@ -36,11 +37,12 @@ def metrics(engine: MicroBatchEngine) -> list[Metric]:
 
 
 def publish_metrics(engine: MicroBatchEngine) -> None:
-    """Queue the metrics of every owned partition, unless what is queued already waits for the broker."""
-    if engine.is_backed_up:
-        return
+    """Queue the metrics of every owned partition, unless those before still wait for the broker."""
+    topic = engine.topic(Metric)
     for metric in metrics(engine):
-        engine.send(metric, int(metric.instance.rpartition("|")[2]), metric.ts_metric)
+        partition = int(metric.instance.rpartition("|")[2])
+        if engine.publisher.is_settled(topic, partition):
+            engine.send(metric, partition, metric.ts_metric)
 
 
 def dead_letter(
@@ -64,13 +66,23 @@ def dead_letter(
 
 def input_trimmed(engine: MicroBatchEngine, task: PartitionTask, lost: int) -> None:
     """Alert a person that retention removed ticks before they were applied."""
-    now = engine.clock()
-    alert = Alert(
-        component=_COMPONENT,
-        severity=Severity.CRITICAL,
-        code="INPUT_TRIMMED",
-        message=f"{TOPICS['market.ticks'].name}[{task.partition}] was trimmed: {lost} records before offset "
-        f"{task.position} are lost. Raise its retention, or keep workers from lagging",
-        ts_alert=now,
+    message = (
+        f"{TOPICS['market.ticks'].name}[{task.partition}] was trimmed: {lost} records before offset "
+        f"{task.position} are lost. Raise its retention, or keep workers from lagging"
     )
+    _alert(engine, task, Severity.CRITICAL, "INPUT_TRIMMED", message)
+
+
+def snapshot_over_budget(engine: MicroBatchEngine, task: PartitionTask) -> None:
+    """Alert a person that a partition's snapshot is larger than it should be. It is written all the same."""
+    message = (
+        f"the snapshot of {TOPICS['market.ticks'].name}[{task.partition}] has {task.snapshot_bytes} bytes, more than "
+        f"{BUDGET_BYTES}: a restart takes longer. Spread its markets over more partitions, or keep fewer levels"
+    )
+    _alert(engine, task, Severity.WARNING, "SNAPSHOT_OVER_BUDGET", message)
+
+
+def _alert(engine: MicroBatchEngine, task: PartitionTask, severity: Severity, code: str, message: str) -> None:
+    now = engine.clock()
+    alert = Alert(component=_COMPONENT, severity=severity, code=code, message=message, ts_alert=now)
     engine.send(alert, task.partition, now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -28,19 +29,25 @@ _TICKS = TOPICS["market.ticks"].name
 _FIRST_LOOK = 64  # offsets from the end: a few snapshots, whatever else was written between them
 _LOOK_FURTHER = 8
 _MAX_UNDELIVERED = 1_000
+_READERS = 8
 
 log = structlog.stdlib.get_logger(__name__)
 
 
 async def restored(engine: MicroBatchEngine, partitions: Sequence[int], generation: int) -> list[PartitionTask]:
-    """Make the tasks of these partitions from what the topics hold, through a reader without a group.
+    """Make the tasks of these partitions from what the topics hold, several at a time.
 
     Raises:
         StateError: there are snapshots, and none of them can be restored or belongs to this log.
         ServiceUnavailable: the broker could not be reached.
     """
-    if not partitions:
-        return []
+    shares = [partitions[at::_READERS] for at in range(min(_READERS, len(partitions)))]
+    tasks = await asyncio.gather(*(_tasks(engine, share, generation) for share in shares))
+    return [task for share in tasks for task in share]
+
+
+async def _tasks(engine: MicroBatchEngine, partitions: Sequence[int], generation: int) -> list[PartitionTask]:
+    """Restore partitions one after the other: a reader reads one at a time."""
     snapshots = TOPICS["state.snapshots"].full_name(engine.prefix)
     topics = (_TICKS, snapshots, engine.topic(QuoteDecision), *map(engine.topic, ACCOUNT_RECORDS))
     pairs = [(topic, partition) for topic in topics for partition in partitions]
@@ -125,6 +132,7 @@ def _take_over(engine: MicroBatchEngine, task: PartitionTask, snapshot: Snapshot
     task.inputs = dict(manifest.inputs)
     task.snapshots = manifest.number + 1
     task.snapshot_bytes = manifest.size
+    task.covered = (manifest.position, dict(manifest.inputs))
     if begin > manifest.position:
         input_trimmed(engine, task, task.lose(begin))
 

@@ -6,8 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from processors.kernel.pipeline import KERNEL_VERSION
-from processors.kernel.snapshot import pack
+from processors.kernel.snapshot import BUDGET_BYTES, freeze, pack
 from processors.microbatch.publisher import Pending
+from processors.microbatch.reports import snapshot_over_budget
 from processors.microbatch.task import PartitionTask
 from schemas.records import QuoteDecision
 from schemas.topics import TOPICS
@@ -27,6 +28,7 @@ class Snapshots:
         self._engine = engine
         self._topic = TOPICS["state.snapshots"].full_name(engine.prefix)
         self._one = asyncio.Lock()
+        self._large: set[int] = set()
 
     async def keep(self, interval_us: int) -> None:
         """Write one of each partition that moved on, every interval, until cancelled."""
@@ -41,25 +43,28 @@ class Snapshots:
     async def write(self, task: PartitionTask) -> None:
         """Write a snapshot once all outputs that it covers are acknowledged, then let its offset be committed."""
         async with self._one:
-            if task.safe != task.position and self._is_owned(task):
+            if (task.position, task.inputs) != task.covered and self._is_owned(task):
                 await self._write(task)
 
     async def _write(self, task: PartitionTask) -> None:
         engine = self._engine
-        position = task.position
-        records = pack(
-            task.pipeline.state(),
+        # Taken at one moment, without waiting in between; only then may the stages go on.
+        frozen = freeze(task.pipeline.state())
+        position, inputs, decisions_offset = task.position, dict(task.inputs), self._decisions_end(task)
+        records = await asyncio.to_thread(
+            pack,
+            frozen,
             kernel_version=KERNEL_VERSION,
             stage_set=engine.stage_set,
             partition=task.partition,
             number=task.snapshots,
             position=position,
-            inputs=task.inputs,
+            inputs=inputs,
             epoch=task.epoch,
-            decisions_offset=self._decisions_end(task),
+            decisions_offset=decisions_offset,
         )
         task.snapshots += 1
-        task.snapshot_bytes = sum(len(value) for _, value in records)
+        self._measure(task, sum(len(value) for _, value in records))
         await engine.drain()
         if not self._is_owned(task):
             return
@@ -69,6 +74,15 @@ class Snapshots:
         await engine.publisher.drain()
         if self._is_owned(task):
             task.safe = position
+            task.covered = (position, inputs)
+
+    def _measure(self, task: PartitionTask, size: int) -> None:
+        task.snapshot_bytes = size
+        if size <= BUDGET_BYTES:
+            self._large.discard(task.partition)
+        elif task.partition not in self._large:
+            self._large.add(task.partition)
+            snapshot_over_budget(self._engine, task)
 
     def _decisions_end(self, task: PartitionTask) -> int:
         acknowledged = self._engine.trading_publisher.end_offset(self._engine.topic(QuoteDecision), task.partition)

@@ -22,6 +22,7 @@ class PartitionTask:
         position: Next offset of the ticks to apply.
         safe: Position covered by the last acknowledged snapshot: what may be committed. None before the first.
         inputs: Next offset to apply of every other input, by the topic's name without prefix.
+        covered: Position and inputs of that snapshot: as long as they stay, another one would say nothing new.
         snapshots: Number of the next snapshot.
         snapshot_bytes: Size of the last one.
         published: Per market, grid point of the last decision that was published before this worker restored; up to
@@ -38,6 +39,7 @@ class PartitionTask:
     epoch: int
     safe: int | None = None
     inputs: dict[str, int] = field(default_factory=dict)
+    covered: tuple[int, Mapping[str, int]] | None = None
     snapshots: int = 0
     snapshot_bytes: int = 0
     published: Mapping[Market, int] = field(default_factory=dict)

@@ -11,15 +11,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum, unique
 
-from schemas.enums import Mode, OrderAction, Side, TimeInForce, Verdict
+from schemas.enums import Mode, OrderAction, OrderStatus, Side, TimeInForce, Verdict
 from schemas.reasons import OrderReason
-from schemas.records import Cause, ExecutionReport, Market, OrderIntent, Position, QuoteDecision, Tick
-from sinks.executor.port import Listings, Orders, Venue, WorkingOrder
+from schemas.records import Cause, ExecutionReport, Market, OrderIntent, Position, QuoteDecision, QuoteLevel, Tick
+from sinks.executor.blotter import Blotter
+from sinks.executor.identity import ATTEMPTS, GRID_US, Slot, nonce_of
+from sinks.executor.orders import Order, OrderState
+from sinks.executor.port import Answer, Answered, Filled, Listings, Moment, Orders, Request, Venue, VenueEvent
 from sinks.executor.positions import apply_fill
 
 __all__ = ["Desk", "Ignored"]
 
-_GRID_US = 200_000
 _GRID_POINTS_KEPT = 256
 
 
@@ -37,6 +39,8 @@ class Ignored(StrEnum):
     """Not after the one that holds: older, or delivered again."""
     STALE = "stale"
     """Too far behind the market's clock to act on."""
+    OFF_GRID = "off_grid"
+    """Not of a grid point: its orders could not be named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,8 @@ class Desk:
         latency_us: From a decision's grid point to its orders' arrival at the venue.
         stale_us: A decision further behind the clock of its partition is not acted on.
         silence_us: A market without a decision for so long has its orders cancelled.
+        expiry_us: Every order ends by itself so long after its grid point, whatever becomes of us.
+        max_age_us: An order so long after its grid point is replaced, though its target has not changed.
     """
 
     def __init__(
@@ -65,6 +71,8 @@ class Desk:
         latency_us: int = 50_000,
         stale_us: int = 2_000_000,
         silence_us: int = 2_000_000,
+        expiry_us: int = 60_000_000,
+        max_age_us: int = 45_000_000,
     ) -> None:
         self.venue = venue
         self.listings = listings
@@ -74,6 +82,14 @@ class Desk:
         self._latency_us = latency_us
         self._stale_us = stale_us
         self._silence_us = silence_us
+        self._expiry_us = expiry_us
+        self._max_age_us = max_age_us
+        self.blotter = Blotter()
+        self._numbers = {market: number for number, market in enumerate(sorted(listings))}
+        # Reports made of each order: part of their ids.
+        self._reports: Counter[int] = Counter()
+        # Nonces that the journal holds from before this executor started.
+        self._journalled: set[int] = set()
         self._held: dict[Market, _Held] = {}
         self._clock: dict[int, int] = {}
         self._offset: dict[int, int] = {}
@@ -101,17 +117,54 @@ class Desk:
             self.counts[f"ignored_{ignored}"] += 1
             return None
         held = _Held(decision, cause, self._ts_cause(decision), now_us)
-        self._held[decision.market] = held
-        cancels, places = _difference(self.venue.working(decision.market), decision)
-        intents = [self._intent(held, OrderAction.CANCEL, order, now_us) for order in cancels]
-        intents += [self._intent(held, OrderAction.PLACE, order, now_us) for order in places]
-        return self._orders(intents, decision.ts_grid + self._latency_us, OrderReason.TARGET_CHANGED)
+        market = decision.market
+        self._held[market] = held
+        cancels, places = self._difference(self.working(market), decision)
+        if places and market in self.blotter.unknown():
+            # What an order of unknown fate may still do is not known: nothing new beside it.
+            self.counts["held_back_unknown"] += len(places)
+            places = []
+        requests = [self._cancel(held, order, now_us) for order in cancels]
+        for side, number, level in places:
+            requests += self._place(held, side, number, level, now_us)
+        return self._orders(requests, decision.ts_grid + self._latency_us, OrderReason.TARGET_CHANGED)
 
     def submit(self, orders: Orders, now_us: int) -> list[ExecutionReport]:
         """Send orders whose intents are journalled."""
-        for intent in orders.intents:
-            self.counts["orders" if intent.action is OrderAction.PLACE else "cancels"] += 1
-        return self._counted(self.venue.submit(orders, now_us))
+        for request in orders.requests:
+            if request.action is OrderAction.PLACE:
+                self.counts["orders"] += 1
+                self.blotter.send(request.order.nonce, now_us)
+            else:
+                self.counts["cancels"] += 1
+        return self.take(self.venue.submit(orders, now_us))
+
+    def working(self, market: Market) -> list[Order]:
+        """Give the orders that targets are compared with: live, and not being cancelled."""
+        return [order for order in self.blotter.live(market) if not order.is_cancelling]
+
+    def take(self, events: Iterable[VenueEvent]) -> list[ExecutionReport]:
+        """Take what the venue says; give a report of each change."""
+        reports = []
+        for event in events:
+            report = self._answered(event) if isinstance(event, Answered) else self._filled(event)
+            if report is not None and self.venue.is_executing:
+                self.counts[f"reports_{report.status.lower()}"] += 1
+                self.counts["fills"] += bool(report.last_size)
+                reports.append(report)
+        return reports
+
+    def remember(self, nonces: Iterable[int]) -> None:
+        """Take the nonces of the journal: orders of these names are never sent again."""
+        self._journalled.update(nonces)
+
+    def tidy(self, now_us: int) -> None:
+        """Drop what is too old for anything to be told of it."""
+        before = now_us - 10 * self._expiry_us
+        self.blotter.forget(before)
+        self._journalled = {nonce for nonce in self._journalled if nonce >= before}
+        for nonce in [nonce for nonce in self._reports if nonce not in self.blotter]:
+            del self._reports[nonce]
 
     def on_tick(self, tick: Tick, cause: Cause, now_us: int) -> list[ExecutionReport]:
         """Take the next record of `market.ticks`; one that was delivered before changes nothing."""
@@ -121,12 +174,12 @@ class Desk:
         self._offset[partition] = offset
         before_us = self._clock.get(partition, 0)
         self._clock[partition] = tick.ts_recv
-        if tick.ts_recv // _GRID_US > before_us // _GRID_US:
+        if tick.ts_recv // GRID_US > before_us // GRID_US:
             crossed = self._crossed.setdefault(partition, OrderedDict())
             crossed[offset] = tick.ts_recv
             if len(crossed) > _GRID_POINTS_KEPT:
                 crossed.popitem(last=False)
-        return self._counted(self.venue.on_tick(tick, cause, now_us))
+        return self.take(self.venue.on_tick(tick, cause, now_us))
 
     def silenced(self, now_us: int) -> Orders | None:
         """Give the cancels of markets whose decisions have stopped coming."""
@@ -153,6 +206,8 @@ class Desk:
         for market in self.markets_of(partition):
             self._held.pop(market, None)
             self.positions.pop(market, None)
+            for order in self.blotter.live(market):
+                self.blotter.cancelled(order.nonce)
         for of_partition in (self._clock, self._offset, self._crossed):
             of_partition.pop(partition, None)
         self.venue.forget(partition)
@@ -163,6 +218,8 @@ class Desk:
         listing = self.listings.get(decision.market)
         if listing is None:
             return Ignored.UNLISTED
+        if decision.ts_grid % GRID_US:
+            return Ignored.OFF_GRID
         held = self._held.get(decision.market)
         if held is not None and decision.epoch < held.decision.epoch:
             return Ignored.OLD_EPOCH
@@ -178,20 +235,58 @@ class Desk:
         return crossed.get(decision.cause_offset, decision.ts_grid) if crossed else decision.ts_grid
 
     def _cancels(self, markets: Iterable[Market], reason: OrderReason, now_us: int) -> Orders | None:
-        intents = [
-            self._intent(self._held[market], OrderAction.CANCEL, order, now_us)
+        requests = [
+            self._cancel(self._held[market], order, now_us)
             for market in sorted(markets)
-            for order in self.venue.working(market)
+            for order in self.working(market)
         ]
-        return self._orders(intents, 0, reason)
+        return self._orders(requests, 0, reason)
 
-    def _orders(self, intents: Sequence[OrderIntent], ts_due: int, reason: OrderReason) -> Orders | None:
-        return Orders(tuple(intents), ts_due, reason) if intents else None
+    def _difference(
+        self, working: Sequence[Order], decision: QuoteDecision
+    ) -> tuple[list[Order], list[tuple[Side, int, QuoteLevel]]]:
+        """Give what to cancel and what to place; what is wanted and there stays, with its place in the queue."""
+        cancels, places = list(working), []
+        for side, number, level in _targets(decision):
+            same = next((o for o in cancels if (o.side, o.price, o.size) == (side, level.price, level.size)), None)
+            if same is not None and decision.ts_grid < same.ts_expire - self._expiry_us + self._max_age_us:
+                cancels.remove(same)
+            else:
+                places.append((side, number, level))
+        return cancels, places
 
-    def _intent(self, held: _Held, action: OrderAction, order: WorkingOrder, now_us: int) -> OrderIntent:
+    def _place(self, held: _Held, side: Side, number: int, level: QuoteLevel, now_us: int) -> list[Request]:
+        """Give the request for a level; none where each of its names is in the journal already."""
+        decision = held.decision
+        for attempt in range(ATTEMPTS):
+            nonce = nonce_of(decision.ts_grid, Slot(self._numbers[decision.market], side, number, attempt))
+            if nonce in self._journalled:
+                break  # decided before a restart, and perhaps sent: never again
+            order = Order(
+                nonce=nonce,
+                market=decision.market,
+                side=side,
+                price=level.price,
+                size=level.size,
+                ts_expire=decision.ts_grid + self._expiry_us,
+            )
+            if self.blotter.add(order):
+                return [Request(OrderAction.PLACE, order, self._intent(held, OrderAction.PLACE, order, now_us))]
+        self.counts["repeated_orders"] += 1
+        return []
+
+    def _cancel(self, held: _Held, order: Order, now_us: int) -> Request:
+        order = self.blotter.cancel(order.nonce, now_us)
+        return Request(OrderAction.CANCEL, order, self._intent(held, OrderAction.CANCEL, order, now_us))
+
+    @staticmethod
+    def _orders(requests: Sequence[Request], ts_due: int, reason: OrderReason) -> Orders | None:
+        return Orders(tuple(requests), ts_due, reason) if requests else None
+
+    def _intent(self, held: _Held, action: OrderAction, order: Order, now_us: int) -> OrderIntent:
         decision, cause = held.decision, held.cause
         return OrderIntent(
-            order_id=order.order_id,
+            order_id=self._order_id(order),
             decision_id=decision.decision_id,
             action=action,
             mode=self.mode,
@@ -202,6 +297,9 @@ class Desk:
             price=order.price,
             size=order.size,
             time_in_force=TimeInForce.POST_ONLY,
+            reduce_only=order.is_reduce_only,
+            nonce=order.nonce,
+            ts_expire=order.ts_expire,
             ts_intent=now_us,
             ts_cause=held.ts_cause,
             flags=decision.flags,
@@ -211,30 +309,74 @@ class Desk:
             cause_offset=cause.offset,
         )
 
-    def _counted(self, reports: list[ExecutionReport]) -> list[ExecutionReport]:
-        for report in reports:
-            self.counts[f"reports_{report.status.lower()}"] += 1
-            self.counts["fills"] += bool(report.last_size)
-        return reports
+    def _order_id(self, order: Order) -> str:
+        return f"{self.account}|{order.nonce}"
+
+    def _answered(self, event: Answered) -> ExecutionReport | None:
+        before, blotter = self.blotter[event.nonce], self.blotter
+        match event.answer:
+            case Answer.ACCEPTED:
+                order = blotter.accepted(event.nonce, event.venue_order_id or "", event.at.ts_recv)
+            case Answer.REFUSED:
+                order = blotter.refused(event.nonce)
+            case Answer.CANCELLED:
+                order = blotter.cancelled(event.nonce)
+            case Answer.EXPIRED:
+                order = blotter.expired(event.nonce)
+            case Answer.UNANSWERED:
+                order = blotter.unanswered(event.nonce)
+        return self._report(order, event.at, reason=event.reason) if order.state is not before.state else None
+
+    def _filled(self, event: Filled) -> ExecutionReport | None:
+        fill = event.fill
+        if not self.blotter.fill(fill):
+            self.counts["repeated_fills"] += 1
+            return None
+        order = self.blotter.order_of(fill.venue_order_id)
+        if order is None:
+            self.counts["unmatched_fills"] += 1
+            return None
+        return self._report(order, event.at, event)
+
+    def _report(
+        self, order: Order, at: Moment, filled: Filled | None = None, reason: str | None = None
+    ) -> ExecutionReport:
+        order_id = self._order_id(order)
+        number = self._reports[order.nonce]
+        self._reports[order.nonce] += 1
+        return ExecutionReport(
+            execution_id=f"{order_id}|{number}",
+            order_id=order_id,
+            venue_order_id=order.venue_order_id,
+            trade_id=filled.fill.trade_id if filled else None,
+            mode=self.mode,
+            account=self.account,
+            venue=order.market[0],
+            symbol=order.market[1],
+            status=_STATUSES[order.state],
+            side=order.side,
+            price=order.price,
+            size=order.size,
+            filled_size=order.filled,
+            last_price=filled.fill.price if filled else None,
+            last_size=filled.fill.size if filled else None,
+            fee=filled.fill.fee if filled else 0,
+            ts_event=at.ts_event,
+            ts_recv=at.ts_recv,
+            reason=reason,
+            cause_topic=at.cause.topic,
+            cause_partition=at.cause.partition,
+            cause_first_offset=at.cause.first_offset,
+            cause_offset=at.cause.offset,
+        )
 
 
-def _difference(
-    working: Sequence[WorkingOrder], decision: QuoteDecision
-) -> tuple[list[WorkingOrder], list[WorkingOrder]]:
-    """Give what to cancel and what to place; what is wanted and there stays, with its place in the queue."""
-    cancels, places = list(working), []
-    for wanted in _targets(decision):
-        same = next((o for o in cancels if (o.side, o.price, o.size) == (wanted.side, wanted.price, wanted.size)), None)
-        if same is not None:
-            cancels.remove(same)
-        else:
-            places.append(wanted)
-    return cancels, places
+_STATUSES = {OrderState(status): status for status in OrderStatus}
 
 
-def _targets(decision: QuoteDecision) -> Iterable[WorkingOrder]:
+def _targets(decision: QuoteDecision) -> Iterable[tuple[Side, int, QuoteLevel]]:
     if decision.verdict is not Verdict.QUOTE:
         return
     for side, levels in ((Side.BUY, decision.bids), (Side.SELL, decision.asks)):
-        for slot, level in enumerate(levels):
-            yield WorkingOrder(f"{decision.decision_id}|{side}|{slot}", side, level.price, level.size)
+        for number, level in enumerate(levels):
+            yield side, number, level

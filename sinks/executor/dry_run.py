@@ -3,42 +3,36 @@
 from __future__ import annotations
 
 from schemas.enums import Mode, OrderAction
-from schemas.records import Cause, ExecutionReport, Market, Tick
-from sinks.executor.port import Listings, Orders, WorkingOrder
+from schemas.records import Cause, Tick
+from sinks.executor.port import Answer, Answered, Moment, Orders, VenueEvent
 
 __all__ = ["DryRunVenue"]
 
+_ANSWERS = {OrderAction.PLACE: Answer.ACCEPTED, OrderAction.CANCEL: Answer.CANCELLED}
+
 
 class DryRunVenue:
-    """Hold the orders that would rest, so that targets are compared with something; report nothing."""
+    """Say yes to everything, so that targets are compared with what would rest."""
 
     mode = Mode.DRY_RUN
+    is_executing = False
     banner = "DRY RUN: orders are journalled and go nowhere; there are no executions"
 
-    def __init__(self, listings: Listings) -> None:
-        self._listings = listings
-        self._orders: dict[Market, dict[str, WorkingOrder]] = {market: {} for market in listings}
+    def submit(self, orders: Orders, now_us: int) -> list[VenueEvent]:
+        """Answer as if the orders had been sent."""
+        return [
+            Answered(
+                request.order.nonce,
+                _ANSWERS[request.action],
+                Moment(now_us, now_us, request.cause),
+                venue_order_id=f"dry-run-{request.order.nonce}",
+            )
+            for request in orders.requests
+        ]
 
-    def working(self, market: Market) -> list[WorkingOrder]:
-        """Give the orders that would rest."""
-        return list(self._orders[market].values())
-
-    def submit(self, orders: Orders, now_us: int) -> list[ExecutionReport]:
-        """Note the orders as if they had been sent."""
-        for intent in orders.intents:
-            if intent.action is OrderAction.PLACE:
-                order = WorkingOrder(intent.order_id, intent.side, intent.price, intent.size)
-                self._orders[intent.market][intent.order_id] = order
-            else:
-                self._orders[intent.market].pop(intent.order_id, None)
-        return []
-
-    def on_tick(self, tick: Tick, cause: Cause, now_us: int) -> list[ExecutionReport]:
+    def on_tick(self, tick: Tick, cause: Cause, now_us: int) -> list[VenueEvent]:
         """Do nothing: nothing rests anywhere."""
         return []
 
     def forget(self, partition: int) -> None:
-        """Drop the orders of a partition."""
-        for market, listing in self._listings.items():
-            if listing.partition == partition:
-                self._orders[market] = {}
+        """Do nothing: nothing is known."""

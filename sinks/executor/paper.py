@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 
-from schemas.enums import Mode, OrderAction, OrderStatus, Side, TickKind
+from schemas.enums import Mode, OrderAction, Side, TickKind
 from schemas.instruments import Instrument
 from schemas.numbers import divide_half_even
 from schemas.reasons import OrderReason
-from schemas.records import Cause, ExecutionReport, Market, OrderIntent, Tick
+from schemas.records import Cause, Tick
+from sinks.executor.blotter import Fill
+from sinks.executor.orders import Order
 from sinks.executor.paper_book import DisplayedBook
-from sinks.executor.port import Listings, Orders, WorkingOrder
+from sinks.executor.port import Answer, Answered, Filled, Listings, Moment, Orders, Request, VenueEvent
 
 __all__ = ["PaperVenue"]
 
@@ -24,32 +26,23 @@ _PPM = 1_000_000
 
 
 @dataclass(slots=True)
-class _Order:
-    intent: OrderIntent
+class _Resting:
+    order: Order
     queue_ahead: int = 0
     filled: int = 0
-    reports: int = 0
-    is_cancelling: bool = False
+    trades: int = 0
+    has_arrived: bool = False
 
     @property
     def remaining(self) -> int:
-        return self.intent.size - self.filled
+        return self.order.size - self.filled
 
 
 @dataclass(frozen=True, slots=True)
 class _InFlight:
-    intent: OrderIntent
+    request: Request
     ts_due: int
     reason: OrderReason
-
-
-@dataclass(frozen=True, slots=True)
-class _Now:
-    """What a report says of the moment that it describes."""
-
-    ts_event: int
-    ts_recv: int
-    cause: Cause
 
 
 @dataclass(slots=True)
@@ -58,103 +51,113 @@ class _PaperMarket:
     book: DisplayedBook = field(default_factory=DisplayedBook)
     clock_us: int = 0
     arriving: deque[_InFlight] = field(default_factory=deque)
-    # By order id, in the order of arrival; those on their way are in it too.
-    orders: dict[str, _Order] = field(default_factory=dict)
-    resting: set[str] = field(default_factory=set)
+    # By nonce, in the order of sending: those on their way are in it too.
+    orders: dict[int, _Resting] = field(default_factory=dict)
     seen: OrderedDict[str, None] = field(default_factory=OrderedDict)
     last_print: tuple[int, int, int] = (0, 0, 0)
 
     def send(self, orders: Orders) -> None:
-        for intent in orders.intents:
-            if intent.action is OrderAction.PLACE:
-                self.orders.setdefault(intent.order_id, _Order(intent))
-            elif intent.order_id in self.orders:
-                self.orders[intent.order_id].is_cancelling = True
-            self.arriving.append(_InFlight(intent, orders.ts_due, orders.reason))
+        for request in orders.requests:
+            if request.action is OrderAction.PLACE:
+                self.orders.setdefault(request.order.nonce, _Resting(request.order))
+            self.arriving.append(_InFlight(request, orders.ts_due, orders.reason))
 
-    def arrive(self, clock_us: int, now_us: int, cause: Cause | None) -> list[ExecutionReport]:
+    def arrive(self, clock_us: int, now_us: int, cause: Cause | None) -> list[VenueEvent]:
         """Let in what is due at `clock_us`; nothing while a message of the book is half applied."""
-        reports: list[ExecutionReport] = []
+        events: list[VenueEvent] = []
         while self.arriving and self.arriving[0].ts_due <= clock_us and not self.book.is_torn:
             flight = self.arriving.popleft()
-            now = _Now(max(flight.ts_due, self.clock_us), now_us, cause or _cause_of(flight.intent))
-            order = self.orders.get(flight.intent.order_id)
-            if order is None:
-                continue  # filled or rejected before its cancel arrived
-            if flight.intent.action is OrderAction.PLACE:
-                reports.append(self._place(order, now))
+            at = Moment(max(flight.ts_due, self.clock_us), now_us, cause or flight.request.cause)
+            resting = self.orders.get(flight.request.order.nonce)
+            if resting is None:
+                continue  # filled or refused before its cancel arrived
+            if flight.request.action is OrderAction.PLACE:
+                events.append(self._place(resting, at))
             else:
-                del self.orders[flight.intent.order_id]
-                self.resting.discard(flight.intent.order_id)
-                reports.append(_report(order, OrderStatus.CANCELLED, now, flight.reason))
-        return reports
+                events.append(self.end(resting, Answer.CANCELLED, at, flight.reason))
+        return events
 
-    def take(self, tick: Tick, cause: Cause, now_us: int) -> list[ExecutionReport]:
+    def expire(self, at: Moment) -> list[VenueEvent]:
+        """Let out what is past its expiry."""
+        past = [r for r in self.orders.values() if r.has_arrived and r.order.ts_expire < at.ts_event]
+        return [self.end(resting, Answer.EXPIRED, at, OrderReason.EXPIRED) for resting in past]
+
+    def take(self, tick: Tick, cause: Cause, now_us: int) -> list[VenueEvent]:
         """Match a print, or move the book."""
         self.book.apply(tick)
         is_print = tick.kind is TickKind.TRADE and tick.price > 0 and tick.size > 0
         if not is_print or not self._is_new(tick):
             return []
-        return self._match(tick, _Now(tick.ts_recv, now_us, cause))
+        return self._match(tick, Moment(tick.ts_recv, now_us, cause))
 
-    def _place(self, order: _Order, now: _Now) -> ExecutionReport:
-        reason = self._refusal(order.intent)
+    def _place(self, resting: _Resting, at: Moment) -> VenueEvent:
+        order = resting.order
+        reason = self._refusal(order)
         if reason is not None:
-            del self.orders[order.intent.order_id]
-            return _report(order, OrderStatus.REJECTED, now, reason)
-        order.queue_ahead = self.book.size_at(order.intent.side, order.intent.price)
-        self.resting.add(order.intent.order_id)
-        return _report(order, OrderStatus.OPEN, now)
+            return self.end(resting, Answer.REFUSED, at, reason)
+        resting.queue_ahead = self.book.size_at(order.side, order.price)
+        resting.has_arrived = True
+        return Answered(order.nonce, Answer.ACCEPTED, at, venue_order_id=_name(order))
 
-    def _refusal(self, intent: OrderIntent) -> OrderReason | None:
+    def end(self, resting: _Resting, answer: Answer, at: Moment, reason: OrderReason) -> VenueEvent:
+        """Take an order out of the book."""
+        del self.orders[resting.order.nonce]
+        return Answered(resting.order.nonce, answer, at, reason=reason)
+
+    def _refusal(self, order: Order) -> OrderReason | None:
         instrument = self.instrument
-        if intent.price <= 0 or intent.price % instrument.tick:
+        if order.price <= 0 or order.price % instrument.tick:
             return OrderReason.OFF_TICK
-        if intent.size <= 0 or intent.size % instrument.lot:
+        if order.size <= 0 or order.size % instrument.lot:
             return OrderReason.OFF_LOT
-        if intent.size < instrument.min_size or intent.price * intent.size < instrument.min_notional:
+        if order.size < instrument.min_size or order.price * order.size < instrument.min_notional:
             return OrderReason.BELOW_MINIMUM
         if not self.book.is_live:
             return OrderReason.BOOK_NOT_LIVE
         bid, ask = self.book.best_bid, self.book.best_ask
         crosses = (
-            ask is not None and intent.price >= ask
-            if intent.side is Side.BUY
-            else bid is not None and intent.price <= bid
+            ask is not None and order.price >= ask if order.side is Side.BUY else bid is not None and order.price <= bid
         )
         return OrderReason.POST_ONLY_WOULD_CROSS if crosses else None
 
-    def _match(self, tick: Tick, now: _Now) -> list[ExecutionReport]:
+    def _match(self, tick: Tick, at: Moment) -> list[VenueEvent]:
         """Share one print among our orders: best price first, and at the print's own price behind the queue."""
         maker = {Side.SELL: Side.BUY, Side.BUY: Side.SELL}.get(tick.side)
         better = 1 if maker is Side.BUY else -1
-        ours = [o for o in self.orders.values() if o.intent.order_id in self.resting and o.intent.side is maker]
-        ours.sort(key=lambda o: -better * o.intent.price)  # stable: equal prices stay in the order of arrival
+        ours = [resting for resting in self.orders.values() if resting.has_arrived and resting.order.side is maker]
+        ours.sort(key=lambda resting: -better * resting.order.price)  # stable: equal prices stay in order of arrival
         left = tick.size
-        reports = []
-        for order in ours:
-            reach = better * (order.intent.price - tick.price)
+        events: list[VenueEvent] = []
+        for resting in ours:
+            reach = better * (resting.order.price - tick.price)
             if left == 0 or reach < 0:
                 break
             if reach > 0:
-                order.queue_ahead = 0  # the market went through our price: nobody is ahead any more
-            size = min(order.remaining, max(0, left - order.queue_ahead))
-            order.queue_ahead -= min(order.queue_ahead, left)
+                resting.queue_ahead = 0  # the market went through our price: nobody is ahead any more
+            size = min(resting.remaining, max(0, left - resting.queue_ahead))
+            resting.queue_ahead -= min(resting.queue_ahead, left)
             if size:
                 left -= size
-                reports.append(self._fill(order, size, now))
-        return reports
+                events.append(self._fill(resting, size, at))
+        return events
 
-    def _fill(self, order: _Order, size: int, now: _Now) -> ExecutionReport:
-        order.filled += size
-        is_done = order.remaining == 0
-        if is_done:
-            del self.orders[order.intent.order_id]
-            self.resting.discard(order.intent.order_id)
-        price = order.intent.price
-        fee = divide_half_even(price * size * self.instrument.maker_fee_ppm, _PPM)
-        status = OrderStatus.FILLED if is_done else OrderStatus.PARTIAL
-        return _report(order, status, now, last_price=price, last_size=size, fee=fee)
+    def _fill(self, resting: _Resting, size: int, at: Moment) -> VenueEvent:
+        order = resting.order
+        resting.filled += size
+        resting.trades += 1
+        if resting.remaining == 0:
+            del self.orders[order.nonce]
+        fill = Fill(
+            trade_id=f"{_name(order)}-{resting.trades}",
+            venue_order_id=_name(order),
+            market=order.market,
+            side=order.side,
+            price=order.price,
+            size=size,
+            fee=divide_half_even(order.price * size * self.instrument.maker_fee_ppm, _PPM),
+            ts_event=at.ts_event,
+        )
+        return Filled(fill, at)
 
     def _is_new(self, tick: Tick) -> bool:
         """Tell a print from one that was delivered before: by its id, else by its place in the session."""
@@ -175,6 +178,7 @@ class PaperVenue:
     """Fill orders on paper from the prints of the markets that they are quoted in."""
 
     mode = Mode.PAPER
+    is_executing = True
     banner = "PAPER: a stand-in venue; fills are modelled from market.ticks, no order leaves this process"
 
     def __init__(self, listings: Listings) -> None:
@@ -184,38 +188,32 @@ class PaperVenue:
         for market, listing in listings.items():
             self._partitions.setdefault(listing.partition, []).append(self._markets[market])
 
-    def working(self, market: Market) -> list[WorkingOrder]:
-        """Give the orders of a market that rest or are on their way, and are not being cancelled."""
-        return [
-            WorkingOrder(o.intent.order_id, o.intent.side, o.intent.price, o.intent.size)
-            for o in self._markets[market].orders.values()
-            if not o.is_cancelling
-        ]
-
-    def submit(self, orders: Orders, now_us: int) -> list[ExecutionReport]:
+    def submit(self, orders: Orders, now_us: int) -> list[VenueEvent]:
         """Send orders; those already due on the venue's clock have arrived."""
-        reports: list[ExecutionReport] = []
-        for market in dict.fromkeys(intent.market for intent in orders.intents):
+        events: list[VenueEvent] = []
+        for market in dict.fromkeys(request.order.market for request in orders.requests):
             paper = self._markets[market]
-            mine = tuple(intent for intent in orders.intents if intent.market == market)
+            mine = tuple(request for request in orders.requests if request.order.market == market)
             paper.send(Orders(mine, orders.ts_due, orders.reason))
             if orders.ts_due == 0:
-                reports += self._cancel_now(paper, now_us)
+                events += self._cancel_now(paper, now_us)
             else:
-                reports += paper.arrive(paper.clock_us, now_us, None)
-        return reports
+                events += paper.arrive(paper.clock_us, now_us, None)
+        return events
 
-    def on_tick(self, tick: Tick, cause: Cause, now_us: int) -> list[ExecutionReport]:
-        """Advance the partition's clock, let in what is due, then match the tick."""
-        reports: list[ExecutionReport] = []
+    def on_tick(self, tick: Tick, cause: Cause, now_us: int) -> list[VenueEvent]:
+        """Advance the partition's clock, let in what is due and out what has expired, then match the tick."""
+        events: list[VenueEvent] = []
         for paper in self._partitions.get(cause.partition, ()):
             if paper.arriving:
-                reports += paper.arrive(tick.ts_recv, now_us, cause)
+                events += paper.arrive(tick.ts_recv, now_us, cause)
             paper.clock_us = tick.ts_recv
+            if paper.orders:
+                events += paper.expire(Moment(tick.ts_recv, now_us, cause))
         market = self._markets.get(tick.market)
         if market is not None:
-            reports += market.take(tick, cause, now_us)
-        return reports
+            events += market.take(tick, cause, now_us)
+        return events
 
     def forget(self, partition: int) -> None:
         """Drop books and orders of a partition: another executor has it now."""
@@ -226,58 +224,19 @@ class PaperVenue:
             self._markets[market] for market, listing in self._listings.items() if listing.partition == partition
         ]
 
-    def _cancel_now(self, paper: _PaperMarket, now_us: int) -> list[ExecutionReport]:
+    def _cancel_now(self, paper: _PaperMarket, now_us: int) -> list[VenueEvent]:
         """Carry out cancels without delay, also of orders on their way."""
         due, later = [f for f in paper.arriving if f.ts_due == 0], [f for f in paper.arriving if f.ts_due != 0]
-        cancelled = {flight.intent.order_id for flight in due}
-        paper.arriving = deque(f for f in later if f.intent.order_id not in cancelled)
-        reports = []
+        cancelled = {flight.request.order.nonce for flight in due}
+        paper.arriving = deque(f for f in later if f.request.order.nonce not in cancelled)
+        events: list[VenueEvent] = []
         for flight in due:
-            order = paper.orders.pop(flight.intent.order_id, None)
-            paper.resting.discard(flight.intent.order_id)
-            if order is not None:
-                now = _Now(paper.clock_us or now_us, now_us, _cause_of(flight.intent))
-                reports.append(_report(order, OrderStatus.CANCELLED, now, flight.reason))
-        return reports
+            resting = paper.orders.get(flight.request.order.nonce)
+            if resting is not None:
+                at = Moment(paper.clock_us or now_us, now_us, flight.request.cause)
+                events.append(paper.end(resting, Answer.CANCELLED, at, flight.reason))
+        return events
 
 
-def _cause_of(intent: OrderIntent) -> Cause:
-    return Cause(intent.cause_topic, intent.cause_partition, intent.cause_first_offset, intent.cause_offset)
-
-
-def _report(
-    order: _Order,
-    status: OrderStatus,
-    now: _Now,
-    reason: OrderReason | None = None,
-    *,
-    last_price: int | None = None,
-    last_size: int | None = None,
-    fee: int = 0,
-) -> ExecutionReport:
-    intent = order.intent
-    number = order.reports
-    order.reports += 1
-    return ExecutionReport(
-        execution_id=f"{intent.order_id}|{number}",
-        order_id=intent.order_id,
-        mode=intent.mode,
-        account=intent.account,
-        venue=intent.venue,
-        symbol=intent.symbol,
-        status=status,
-        side=intent.side,
-        price=intent.price,
-        size=intent.size,
-        filled_size=order.filled,
-        last_price=last_price,
-        last_size=last_size,
-        fee=fee,
-        ts_event=now.ts_event,
-        ts_recv=now.ts_recv,
-        reason=reason,
-        cause_topic=now.cause.topic,
-        cause_partition=now.cause.partition,
-        cause_first_offset=now.cause.first_offset,
-        cause_offset=now.cause.offset,
-    )
+def _name(order: Order) -> str:
+    return f"paper-{order.nonce}"

@@ -1,17 +1,20 @@
-"""The one port that every venue adapter fills."""
+"""The one port that every venue adapter fills: what it is asked, and what it can say."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum, unique
 from typing import Protocol
 
-from schemas.enums import Mode, Side
+from schemas.enums import Mode, OrderAction
 from schemas.instruments import Instrument
 from schemas.reasons import OrderReason
-from schemas.records import Cause, ExecutionReport, Market, OrderIntent, Tick
+from schemas.records import Cause, Market, OrderIntent, Tick
+from sinks.executor.blotter import Fill
+from sinks.executor.orders import Order
 
-__all__ = ["Listing", "Listings", "Orders", "Venue", "WorkingOrder"]
+__all__ = ["Answer", "Answered", "Filled", "Listing", "Listings", "Moment", "Orders", "Request", "Venue", "VenueEvent"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,27 +34,81 @@ Listings = Mapping[Market, Listing]
 
 
 @dataclass(frozen=True, slots=True)
-class WorkingOrder:
-    """An order that rests or is on its way, and is not being cancelled; `size` is what was asked for."""
+class Request:
+    """One thing that the venue is asked for, and the record of it in the journal."""
 
-    order_id: str
-    side: Side
-    price: int
-    size: int
+    action: OrderAction
+    order: Order
+    intent: OrderIntent
+
+    @property
+    def cause(self) -> Cause:
+        """The record that the request is made for."""
+        intent = self.intent
+        return Cause(intent.cause_topic, intent.cause_partition, intent.cause_first_offset, intent.cause_offset)
 
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """Intents that belong together; they are journalled before they are submitted.
+    """Requests that belong together; they are journalled before they are submitted.
 
     Attributes:
         ts_due: When they reach the venue, on its clock; 0 is at once.
         reason: Why those that cancel do.
     """
 
-    intents: tuple[OrderIntent, ...]
+    requests: tuple[Request, ...]
     ts_due: int
     reason: OrderReason
+
+    @property
+    def intents(self) -> tuple[OrderIntent, ...]:
+        """What the journal gets."""
+        return tuple(request.intent for request in self.requests)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When a venue said something, on its clock and on ours, and the record that made it."""
+
+    ts_event: int
+    ts_recv: int
+    cause: Cause
+
+
+@unique
+class Answer(StrEnum):
+    """What a venue can say of an order, besides its trades."""
+
+    ACCEPTED = "ACCEPTED"
+    REFUSED = "REFUSED"
+    """Definitely: it is not in the book and never was."""
+    CANCELLED = "CANCELLED"
+    EXPIRED = "EXPIRED"
+    UNANSWERED = "UNANSWERED"
+    """Nothing definite: a timeout, a reset, an error of the server, an answer that cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An answer about one order."""
+
+    nonce: int
+    answer: Answer
+    at: Moment
+    venue_order_id: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A trade of ours."""
+
+    fill: Fill
+    at: Moment
+
+
+VenueEvent = Answered | Filled
 
 
 class Venue(Protocol):
@@ -65,13 +122,14 @@ class Venue(Protocol):
     def banner(self) -> str:
         """What it is, in words for people; a stand-in says that it is one."""
 
-    def working(self, market: Market) -> Sequence[WorkingOrder]:
-        """Give the orders of a market that targets are compared with."""
+    @property
+    def is_executing(self) -> bool:
+        """Whether orders go anywhere; where they do not, nothing that it says is an execution."""
 
-    def submit(self, orders: Orders, now_us: int) -> list[ExecutionReport]:
+    def submit(self, orders: Orders, now_us: int) -> Sequence[VenueEvent]:
         """Send journalled orders; give what is known of them at once."""
 
-    def on_tick(self, tick: Tick, cause: Cause, now_us: int) -> list[ExecutionReport]:
+    def on_tick(self, tick: Tick, cause: Cause, now_us: int) -> Sequence[VenueEvent]:
         """Take the next record of `market.ticks`; give what it did to our orders."""
 
     def forget(self, partition: int) -> None:

@@ -12,7 +12,7 @@ from infra.runtime.settings import Settings
 from schemas.enums import Mode, OrderStatus
 from schemas.errors import CodecError, ServiceUnavailable
 from schemas.reasons import OrderReason
-from schemas.records import ExecutionReport, Market, Position, Record
+from schemas.records import ExecutionReport, Market, OrderIntent, Position, Record
 from schemas.topics import topic_of
 from sinks.decoding import Decoder, delivery_of
 from sinks.executor.positions import apply_fill
@@ -21,6 +21,7 @@ __all__ = ["Restored", "log_end", "restore"]
 
 _ANSWER_S = 10.0
 _REPORTS_SEARCHED = 20_000
+_INTENTS_SEARCHED = 20_000
 _OPEN = (OrderStatus.OPEN, OrderStatus.PARTIAL)
 
 
@@ -32,12 +33,14 @@ class Restored:
         written: The last positions of the log; `positions` are these with the later executions.
         orphans: Orders last reported open: their executor did not live to cancel them.
         executions_end: Offset after the last execution.
+        nonces: Of the orders that the journal holds, as far back as an order can live.
     """
 
     positions: dict[Market, Position] = field(default_factory=dict)
     written: dict[Market, Position] = field(default_factory=dict)
     orphans: dict[str, ExecutionReport] = field(default_factory=dict)
     executions_end: int = 0
+    nonces: set[int] = field(default_factory=set)
 
     def take_position(self, position: Position) -> None:
         """Take a position; the last one of a market holds."""
@@ -80,6 +83,7 @@ def restore(settings: Settings, decoder: Decoder, mode: Mode, partition: int) ->
     restored = Restored()
     positions = topic_of(Position).full_name(settings.topic_prefix)
     executions = topic_of(ExecutionReport).full_name(settings.topic_prefix)
+    orders = topic_of(OrderIntent).full_name(settings.topic_prefix)
     owner = (mode, settings.account)
     with _reader(settings) as consumer:
         start, end = _ends(consumer, settings, positions, partition)
@@ -92,6 +96,11 @@ def restore(settings: Settings, decoder: Decoder, mode: Mode, partition: int) ->
         for record, offset in _records(consumer, settings, decoder, (executions, partition, first, end)):
             if isinstance(record, ExecutionReport) and (record.mode, record.account) == owner:
                 restored.take_execution(record, offset)
+        start, end = _ends(consumer, settings, orders, partition)
+        first = max(start, end - _INTENTS_SEARCHED)
+        for record, _ in _records(consumer, settings, decoder, (orders, partition, first, end)):
+            if isinstance(record, OrderIntent) and (record.mode, record.account) == owner and record.nonce is not None:
+                restored.nonces.add(record.nonce)
     return restored
 
 

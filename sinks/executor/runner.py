@@ -54,7 +54,7 @@ _METRICS_US = 1_000_000
 _CLOSE_S = 3.0
 # Enough of the past to know a book that is sent as snapshots; a book that is not has its orders rejected until it is.
 _WARM_UP_TICKS = 20_000
-_TOPICS = ("market.ticks", "trading.quotes", "trading.executions", "trading.positions")
+_TOPICS = ("market.ticks", "trading.quotes", "trading.executions", "trading.orders", "trading.positions")
 
 
 def listings_of(settings: Settings) -> Listings:
@@ -82,7 +82,7 @@ def venue_of(mode: Mode, listings: Listings) -> Venue:
         case Mode.PAPER:
             return PaperVenue(listings)
         case Mode.DRY_RUN:
-            return DryRunVenue(listings)
+            return DryRunVenue()
 
 
 class ExecutorRunner:
@@ -179,6 +179,7 @@ class ExecutorRunner:
 
     def _publish_metric(self) -> None:
         self._metrics_us = self._clock()
+        self._desk.tidy(self._metrics_us)
         self._producer.send(outgoing_metric(self._metric(self._metrics_us)))
 
     def _take(self, delivery: Delivery) -> None:
@@ -238,6 +239,7 @@ class ExecutorRunner:
         now_us = self._clock()
         desk = self._desk
         restored = restore(self._settings, self._decoder, desk.mode, partition)
+        desk.remember(restored.nonces)
         orphans = [report for report in restored.cancelled(now_us) if report.market in desk.listings]
         self._write([self._outgoing(report) for report in orphans])
         changed = []

@@ -44,8 +44,16 @@ class FaultProxy:
             toxic = {"name": stream, "type": "timeout", "stream": stream, "attributes": {"timeout": 0}}
             self._ask("POST", "/proxies/kafka/toxics", toxic)
 
+    def slow(self, kib_per_s: int | None) -> None:
+        """Let so much through to the address, or as much as there is; answers come at once."""
+        if kib_per_s is None:
+            self._ask("DELETE", "/proxies/kafka/toxics/slow")
+            return
+        toxic = {"name": "slow", "type": "bandwidth", "stream": "upstream", "attributes": {"rate": kib_per_s}}
+        self._ask("POST", "/proxies/kafka/toxics", toxic)
+
     def heal(self) -> None:
-        """Deliver again."""
+        """Deliver again after `swallow`."""
         for stream in ("upstream", "downstream"):
             self._ask("DELETE", f"/proxies/kafka/toxics/{stream}")
 

@@ -10,7 +10,7 @@ import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from infra.local.jvm_kafka import JvmKafka
-from infra.local.ports import LOOPBACK, free_port
+from infra.local.ports import LOOPBACK
 from infra.local.process import wait_until
 from tests.chaos.conftest import IS_LONG, Run, StartRun, start_kafka
 from tests.chaos.log import Feed, made_ticks
@@ -28,29 +28,9 @@ OUTAGE_S = 20
 
 
 @pytest.fixture(scope="module")
-def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultProxy]:
-    """A fault proxy, not forwarding yet."""
-    proxy = FaultProxy(tmp_path_factory.mktemp("proxy"), free_port())
-    yield proxy
-    proxy.stop()
-
-
-@pytest.fixture(scope="module")
-def kafka(proxy: FaultProxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[JvmKafka]:
-    """A broker with a second address, behind the proxy."""
-    kafka = JvmKafka(tmp_path_factory.mktemp("kafka"), proxied_port=proxy.port)
-    try:
-        start_kafka(kafka)
-        proxy.forward_to(kafka.proxy_upstream)
-        yield kafka
-    finally:
-        kafka.stop()
-
-
-@pytest.fixture(scope="module")
-def broker(kafka: JvmKafka) -> str:
+def broker(proxied_kafka: JvmKafka) -> str:
     """The address that does not go through the proxy: the tests' own clients are not cut off."""
-    return kafka.bootstrap
+    return proxied_kafka.bootstrap
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +40,7 @@ def hours() -> Iterator[int]:
 
 
 def test_a_dead_and_a_cut_off_broker_are_waited_for(
-    start_run: StartRun, kafka: JvmKafka, proxy: FaultProxy, hours: Iterator[int]
+    start_run: StartRun, proxied_kafka: JvmKafka, proxy: FaultProxy, hours: Iterator[int]
 ) -> None:
     """SIGKILL of the broker and a start on the same files; 20 s of silence; 20 s of refusals; all under load."""
     run = start_run("outages.")
@@ -69,8 +49,8 @@ def test_a_dead_and_a_cut_off_broker_are_waited_for(
         worker = run.start(FLASHMM_KAFKA_BOOTSTRAP=f"{LOOPBACK}:{proxy.port}")
         run.wait_for(worker)
         for _ in range(ROUNDS):
-            kafka.child.kill()
-            start_kafka(kafka)
+            proxied_kafka.child.kill()
+            start_kafka(proxied_kafka)
             run.wait_for_progress()
             proxy.swallow()
             time.sleep(OUTAGE_S)

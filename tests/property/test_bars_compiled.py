@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from random import Random
 
 import numpy as np
@@ -14,6 +13,7 @@ from numba import int64, types, uint64
 from processors.kernel import wide
 from processors.kernel.bars import BarBuilder, BarConfig, EmptyPolicy
 from processors.kernel.names import Names
+from processors.kernel.snapshot import freeze, thaw
 from processors.kernel.steprows import step_rows
 from processors.kernel.steps import GapStep, GridStep, Step, TradeStep, WatermarkStep
 from schemas.compiled import compiled
@@ -110,7 +110,7 @@ def test_the_compiled_stage_gives_what_the_plain_one_gives(
         rows = builder.run(step_rows(steps[begin:end], names))
         got += zip(rows.records(), rows.values["ts_trigger"].tolist(), strict=True)  # type: ignore[arg-type]
         if restarts:
-            state = json.loads(json.dumps([names.state(), builder.state()]))
+            state = thaw(freeze([names.state(), builder.state()]))
             names = Names()
             builder = BarBuilder(config, "market.ticks", 3, names)
             names.restore(state[0])

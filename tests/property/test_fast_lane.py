@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from itertools import pairwise
 from random import Random
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 
 from processors.kernel.normalise import NormaliseConfig
 from processors.kernel.pipeline import Output, PartitionPipeline, PipelineConfig, Stage
+from processors.kernel.snapshot import freeze, thaw
 from processors.kernel.steps import Input, Ticks
 from schemas.codec import Codec
 from schemas.columns import Spans, decode_ticks
@@ -144,10 +144,10 @@ class Log:
             self.published[type(record)].append((CODECS[type(record)].encode(record), ts_trigger))
 
     def restart(self) -> None:
-        state = json.loads(json.dumps(self.pipeline.state()))
+        frozen = freeze(self.pipeline.state())
         self.pipeline = self._new()
-        self.pipeline.restore(state)
-        assert json.loads(json.dumps(self.pipeline.state())) == state
+        self.pipeline.restore(thaw(frozen))
+        assert freeze(self.pipeline.state()) == frozen
 
 
 def compare(log: list[Tick | None], cuts: list[int], stages: frozenset[Stage], *, is_told: bool, restarts: bool) -> Log:
@@ -159,7 +159,7 @@ def compare(log: list[Tick | None], cuts: list[int], stages: frozenset[Stage], *
     assert fast.published == plain.published
     assert fast.pipeline.counters() == plain.pipeline.counters()
     assert fast.rejects == plain.rejects
-    assert json.dumps(fast.pipeline.state()) == json.dumps(plain.pipeline.state())
+    assert freeze(fast.pipeline.state()) == freeze(plain.pipeline.state())
     return fast
 
 

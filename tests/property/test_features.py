@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processors.kernel.features import FeatureBuilder, FeatureConfig
+from processors.kernel.snapshot import freeze, thaw
 from processors.kernel.steps import GapStep, Step
 from schemas.enums import BookState, Side
 from schemas.records import Record
@@ -66,7 +65,7 @@ def test_cut_and_restore_anywhere(steps: list[Step], data: st.DataObject) -> Non
     first, second = stage(), stage()
 
     before = features(first, steps[:end])
-    second.restore(json.loads(json.dumps(first.state())))
+    second.restore(thaw(freeze(first.state())))
     after = features(second, steps[end:])
 
     assert before + after == features(stage(), steps)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from itertools import pairwise
 from random import Random
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 
 from processors.kernel.bars import BarConfig, EmptyPolicy
 from processors.kernel.normalise import NormaliseConfig
+from processors.kernel.snapshot import freeze, thaw
 from processors.kernel.steps import Input
 from schemas.enums import Flag, Side, TickKind
 from schemas.records import Bar, Book, Quote, Tick, Trade
@@ -88,7 +88,7 @@ def test_neither_batches_nor_restarts_change_what_comes_out(seed: int, cuts: lis
     for begin, end in pairwise(bounds):
         cut.run([Input(offset, log[offset]) for offset in range(begin, end)])
         if restarts:
-            cut.restart(json.loads(json.dumps(cut.snapshot())))
+            cut.restart(thaw(freeze(cut.snapshot())))
 
     for kind in (Trade, Quote, Book, Bar):  # each has its own topic; their order among each other is nobody's
         assert cut.triggered(kind) == whole.triggered(kind)

@@ -7,12 +7,13 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.enums import Mode, OrderAction, OrderStatus, Side, TickKind, TimeInForce
+from schemas.enums import OrderAction, Side, TickKind
 from schemas.instruments import Instrument
 from schemas.reasons import OrderReason
-from schemas.records import Cause, OrderIntent, Tick
+from schemas.records import Cause, Tick
 from sinks.executor.paper import PaperVenue
-from sinks.executor.port import Listing, Orders
+from sinks.executor.port import Filled, Listing, Orders
+from tests.venue_events import name_of, request, said
 
 MARKET = ("v", "A/B")
 INSTRUMENT = Instrument(
@@ -61,8 +62,8 @@ class Market:
             first=place.get("first", True),
             last=place.get("last", True),
         )
-        reports = self.venue.on_tick(record, Cause("market.ticks", 0, self.offset, self.offset), 0)
-        return Counter({r.order_id: r.last_size or 0 for r in reports})
+        events = self.venue.on_tick(record, Cause("market.ticks", 0, self.offset, self.offset), 0)
+        return Counter({name_of(event): event.fill.size for event in events if isinstance(event, Filled)})
 
     def snapshot(self, bids: dict[int, int], asks: dict[int, int]) -> None:
         self.tick(TickKind.CLEAR, last=False)
@@ -72,27 +73,9 @@ class Market:
         self.tick(TickKind.LEVEL, Side.BUY, 10**9, 0, first=False)
 
     def place(self, order_id: str, side: Side, price: int, size: int) -> bool:
-        intent = OrderIntent(
-            order_id=order_id,
-            decision_id="d",
-            action=OrderAction.PLACE,
-            mode=Mode.PAPER,
-            account="a",
-            venue="v",
-            symbol="A/B",
-            side=side,
-            price=price,
-            size=size,
-            time_in_force=TimeInForce.POST_ONLY,
-            ts_intent=0,
-            ts_cause=0,
-            cause_topic="trading.quotes",
-            cause_partition=0,
-            cause_first_offset=0,
-            cause_offset=0,
-        )
-        (report,) = self.venue.submit(Orders((intent,), 1, OrderReason.TARGET_CHANGED), 0)
-        return report.status is OrderStatus.OPEN
+        order = request(order_id, OrderAction.PLACE, MARKET, side, price, size)
+        (event,) = self.venue.submit(Orders((order,), 1, OrderReason.TARGET_CHANGED), 0)
+        return said([event]) == [(order_id, "ACCEPTED")]
 
 
 @given(LEVELS, LEVELS, ORDERS, PRINTS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 from hypothesis import given, settings
@@ -10,6 +9,7 @@ from hypothesis import strategies as st
 
 from processors.kernel.inventory import Inventory
 from processors.kernel.quoting import Quoter, QuotingConfig
+from processors.kernel.snapshot import freeze, thaw
 from processors.kernel.steps import BookView, GridStep
 from schemas.enums import BookState, Mode, Verdict
 from schemas.instruments import Instrument, Instruments
@@ -140,7 +140,7 @@ def test_cut_and_restore_anywhere(steps: list[GridStep], rules: QuotingConfig, d
 
     quoter(rules, instrument()).run(steps, whole, holding(0))
     first.run(steps[:end], cut, holding(0))
-    second.restore(json.loads(json.dumps(first.state())))
+    second.restore(thaw(freeze(first.state())))
     second.run(steps[end:], cut, holding(0))
 
     assert cut.records == whole.records

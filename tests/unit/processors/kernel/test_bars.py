@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import pytest
 
 from processors.kernel.bars import BarConfig, EmptyPolicy
 from processors.kernel.normalise import NormaliseConfig
+from processors.kernel.snapshot import freeze, thaw
 from schemas.enums import BarState, Flag, Side, Timeframe
 from schemas.numbers import INT64_MAX
 from schemas.records import Bar, Tick
@@ -373,7 +373,7 @@ def test_at_the_end_of_a_log_open_bars_are_given_as_they_stand() -> None:
 
 
 @pytest.mark.parametrize("policy", EmptyPolicy)
-def test_the_state_is_json_and_comes_back_exactly(policy: EmptyPolicy) -> None:
+def test_the_state_comes_back_exactly(policy: EmptyPolicy) -> None:
     """With open, final and corrected bars, gaps and two sources in it."""
     run = run_bars(BarConfig(emit_empty=policy))
     feed, other = Feed(), Feed("B/USDC", source="other")
@@ -388,6 +388,6 @@ def test_the_state_is_json_and_comes_back_exactly(policy: EmptyPolicy) -> None:
     )
     state = run.snapshot()
 
-    run.restart(json.loads(json.dumps(state)))
+    run.restart(thaw(freeze(state)))
 
     assert run.snapshot() == state

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from processors.kernel.features import FEATURE_NAMES, FeatureBuilder, FeatureConfig
+from processors.kernel.snapshot import freeze, thaw
 from processors.kernel.steps import GapStep, Step
 from schemas.enums import BookState, Flag, Side
 from schemas.records import FeatureVector
@@ -151,7 +152,7 @@ def test_restored_state_continues_as_if_nothing_happened() -> None:
     first, second = builder(), builder()
 
     before = run(steps[:31], first)
-    second.restore(json.loads(json.dumps(first.state())))
+    second.restore(thaw(freeze(first.state())))
     after = run(steps[31:], second)
 
     assert before + after == undisturbed

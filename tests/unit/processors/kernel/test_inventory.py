@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from processors.kernel.inventory import Inventory
+from processors.kernel.snapshot import freeze, thaw
 from schemas.enums import Mode, OrderStatus, Side
 from schemas.records import ExecutionReport
 from tests.kernel_steps import MARKET, T0, position, price, size
@@ -133,7 +132,7 @@ def test_state_survives_json(inventory: Inventory) -> None:
     other = Inventory(Mode.PAPER, "demo")
     inventory.apply_execution(fill("4"), 3)
 
-    other.restore(json.loads(json.dumps(inventory.state())))
+    other.restore(thaw(freeze(inventory.state())))
 
     assert other.position(MARKET) == (size("14"), 4)
     assert other.state() == inventory.state()

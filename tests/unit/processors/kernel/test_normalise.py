@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from processors.kernel.normalise import NormaliseConfig
+from processors.kernel.snapshot import freeze, thaw
 from processors.kernel.steps import GapStep, WatermarkStep
 from schemas.enums import Flag, Side, TickKind
 from schemas.reasons import RejectReason
@@ -446,7 +446,7 @@ def test_a_trimmed_log_leaves_every_market_gapped() -> None:
     assert run.quotes[-1].state == "GAPPED"
 
 
-def test_the_state_is_json_and_comes_back_exactly() -> None:
+def test_the_state_comes_back_exactly() -> None:
     """With a candidate, an open message, held spikes and books in it."""
     run, feed = Run(), Feed()
     run.feed(
@@ -462,6 +462,6 @@ def test_the_state_is_json_and_comes_back_exactly() -> None:
     )
     state = run.snapshot()
 
-    run.restart(json.loads(json.dumps(state)))
+    run.restart(thaw(freeze(state)))
 
     assert run.snapshot() == state

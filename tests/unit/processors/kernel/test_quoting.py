@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import replace
 
@@ -10,6 +9,7 @@ import pytest
 
 from processors.kernel.inventory import Inventory
 from processors.kernel.quoting import Quoter, QuotingConfig
+from processors.kernel.snapshot import freeze, thaw
 from processors.kernel.steps import GridStep, Step
 from schemas.enums import BookState, Flag, Mode, Side, Verdict
 from schemas.errors import ConfigurationError
@@ -331,7 +331,7 @@ def test_restored_state_decides_the_same() -> None:
     first, second, emitted = quoter(), quoter(), Emitted()
 
     first.run(steps[:30], emitted, inventory())
-    second.restore(json.loads(json.dumps(first.state())))
+    second.restore(thaw(freeze(first.state())))
     second.run(steps[30:], emitted, inventory())
 
     assert emitted.records == decide([*moving(60)])

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.kernel.snapshot import CHUNK_BYTES, latest, pack
+from processors.kernel.snapshot import CHUNK_BYTES, freeze, latest, pack
 from schemas.errors import StateError
 
 KEY = {"kernel_version": 1, "stage_set": "normalise-bars", "partition": 2}
 
 
 def snapshot(number: int, state: dict[str, object], position: int = 0) -> list[tuple[bytes, bytes]]:
-    return pack(state, number=number, position=position, inputs={}, epoch=4, decisions_offset=9, **KEY)
+    return pack(freeze(state), number=number, position=position, inputs={}, epoch=4, decisions_offset=9, **KEY)
 
 
 def test_a_state_larger_than_a_chunk_comes_back_whole() -> None:
@@ -63,7 +63,7 @@ def test_a_damaged_newest_snapshot_gives_the_one_before(at: int, flip: int, part
 
 def test_of_two_writers_the_one_of_the_greater_epoch_counts() -> None:
     """A worker that was suspended and lost its partition may still write once more after its successor."""
-    successor = pack({"n": 2}, number=7, position=20, inputs={}, epoch=5, decisions_offset=9, **KEY)
+    successor = pack(freeze({"n": 2}), number=7, position=20, inputs={}, epoch=5, decisions_offset=9, **KEY)
 
     found = latest(successor + snapshot(8, {"n": 1}, position=30), **KEY)
 
@@ -99,7 +99,7 @@ def test_a_snapshot_of_another_kernel_version_is_not_taken() -> None:
 def test_other_stage_sets_and_partitions_are_passed_over() -> None:
     """They share the topic."""
     other = pack(
-        {"n": 1},
+        freeze({"n": 1}),
         kernel_version=1,
         stage_set="normalise",
         partition=2,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from schemas.enums import Mode, Side, TickKind, Verdict
 from schemas.instruments import Instrument
 from schemas.numbers import PRICE_SCALE, SIZE_SCALE, to_units
-from schemas.records import Cause, ExecutionReport, QuoteDecision, QuoteLevel, Tick
+from schemas.records import Cause, QuoteDecision, QuoteLevel, Tick
 from sinks.executor.port import Listing, Listings, Venue
 
 MARKET = ("sim-sei-clob", "SEI/USDC")
@@ -46,29 +47,27 @@ def listings() -> Listings:
 
 
 class Feed:
-    """Writes `market.ticks` of the market into a venue, one message per call, the clock given in milliseconds."""
+    """Writes `market.ticks` into a venue or a desk, one message per call, the clock given in milliseconds."""
 
-    def __init__(self, take: Callable[[Tick, Cause, int], list[ExecutionReport]]) -> None:
+    def __init__(self, take: Callable[[Tick, Cause, int], list[Any]]) -> None:
         self._take = take
         self._offset = 0
         self._message = 0
-        self.reports: list[ExecutionReport] = []
+        self.reports: list[Any] = []
 
-    def snapshot(self, at_ms: int, bids: dict[str, str], asks: dict[str, str]) -> list[ExecutionReport]:
+    def snapshot(self, at_ms: int, bids: dict[str, str], asks: dict[str, str]) -> list[Any]:
         """A whole book."""
         levels = [(Side.BUY, p, s) for p, s in bids.items()] + [(Side.SELL, p, s) for p, s in asks.items()]
         parts = [tick(kind=TickKind.CLEAR)]
         parts += [tick(kind=TickKind.LEVEL, side=d, price=price(p), size=size(s)) for d, p, s in levels]
         return self.message(at_ms, *parts)
 
-    def trade(
-        self, at_ms: int, side: Side, at_price: str, of_size: str, trade_id: str | None = None
-    ) -> list[ExecutionReport]:
+    def trade(self, at_ms: int, side: Side, at_price: str, of_size: str, trade_id: str | None = None) -> list[Any]:
         """A print; `side` is the taker's."""
         part = tick(kind=TickKind.TRADE, side=side, price=price(at_price), size=size(of_size), trade_id=trade_id)
         return self.message(at_ms, part)
 
-    def message(self, at_ms: int, *parts: Tick) -> list[ExecutionReport]:
+    def message(self, at_ms: int, *parts: Tick) -> list[Any]:
         """A venue message of several ticks."""
         self._message += 1
         reports = []
@@ -84,7 +83,7 @@ class Feed:
             reports += self.raw(whole)
         return reports
 
-    def raw(self, part: Tick) -> list[ExecutionReport]:
+    def raw(self, part: Tick) -> list[Any]:
         """One tick as it is."""
         self._offset += 1
         cause = Cause("market.ticks", PARTITION, self._offset, self._offset)

@@ -12,10 +12,12 @@ from schemas.enums import Mode, OrderAction, OrderStatus, Side, Verdict
 from schemas.records import Cause, OrderIntent, QuoteDecision
 from sinks.executor.desk import Desk
 from sinks.executor.dry_run import DryRunVenue
+from sinks.executor.identity import Slot, slot_of
 from sinks.executor.paper import PaperVenue
-from sinks.executor.port import Listings, Orders
+from sinks.executor.port import Answer, Answered, Listings, Moment, Orders
 from sinks.executor.positions import zero_position
 
+GRID_US = 1_700_000_000_000_000
 MARKET = ("sim-sei-clob", "SEI/USDC")
 BOOK = ({"9.99": "100"}, {"10.01": "80"})
 BID, ASK = ("9.99", "5"), ("10.01", "5")
@@ -52,7 +54,8 @@ def test_a_target_becomes_orders_after_the_latency(desk: Desk, feed: Any, make_d
 
     assert orders is not None
     assert orders.ts_due == decision.ts_grid + 50_000
-    assert [i.order_id for i in orders.intents] == [f"{decision.decision_id}|BUY|0", f"{decision.decision_id}|SELL|0"]
+    assert [i.decision_id for i in orders.intents] == [decision.decision_id] * 2
+    assert [i.order_id for i in orders.intents] == [f"demo|{i.nonce}" for i in orders.intents]
     assert [(i.ts_intent, i.cause_topic, i.cause_offset) for i in orders.intents] == [(9, "trading.quotes", 7)] * 2
     assert desk.submit(orders, 10) == []
     assert [r.status for r in feed.trade(50, Side.SELL, "9.98", "1")] == [
@@ -108,7 +111,7 @@ def test_old_and_foreign_decisions_change_nothing(
 
     assert desk.decide(make_decision(**{"epoch": 5, "asks": (ASK,), **late}), at(2), 0) is None
     assert desk.counts[f"ignored_{why}"] == 1
-    assert len(desk.venue.working(MARKET)) == 1
+    assert len(desk.working(MARKET)) == 1
 
 
 def test_a_decision_behind_the_market_is_not_acted_on(desk: Desk, feed: Any, make_decision: Decide) -> None:
@@ -146,7 +149,7 @@ def test_leaving_a_partition_cancels_its_orders(desk: Desk, make_decision: Decid
     cancels = desk.cancel_all([2], 0)
     assert actions(cancels) == [(OrderAction.CANCEL, Side.BUY)]
     desk.forget(2)
-    assert desk.venue.working(MARKET) == []
+    assert desk.working(MARKET) == []
     assert desk.positions == {}
 
 
@@ -196,7 +199,7 @@ def test_a_dry_run_journals_and_never_fills(
     listings: Listings, feed_of: Callable[[Any], Any], make_decision: Decide
 ) -> None:
     """Its intents say dry_run, targets are still compared, and no execution is ever reported."""
-    desk = Desk(DryRunVenue(listings), listings, "demo")
+    desk = Desk(DryRunVenue(), listings, "demo")
     feed = feed_of(desk)
     feed.snapshot(0, *BOOK)
     orders = desk.decide(make_decision(0, (BID,), mode=Mode.DRY_RUN), at(1), 0)
@@ -208,3 +211,62 @@ def test_a_dry_run_journals_and_never_fills(
     assert desk.decide(make_decision(200, (BID,), mode=Mode.DRY_RUN), at(2), 0) is None
     cancels = desk.decide(make_decision(400, mode=Mode.DRY_RUN), at(3), 0)
     assert actions(cancels) == [(OrderAction.CANCEL, Side.BUY)]
+
+
+def test_an_order_names_its_grid_point_and_expires(desk: Desk, make_decision: Decide) -> None:
+    """The nonce is the grid point and the slot; the venue forgets the order after a minute, whatever becomes of us."""
+    decision = make_decision(200, (BID,), (ASK,))
+    orders = desk.decide(decision, at(1), 0)
+
+    assert orders is not None
+    names = [slot_of(intent.nonce or 0) for intent in orders.intents]
+    assert names == [(decision.ts_grid, Slot(0, Side.BUY, 0)), (decision.ts_grid, Slot(0, Side.SELL, 0))]
+    assert {intent.ts_expire for intent in orders.intents} == {decision.ts_grid + 60_000_000}
+
+
+def test_what_the_journal_holds_is_never_sent_again(desk: Desk, make_decision: Decide) -> None:
+    """A decision that is delivered again after a restart, when nothing but the journal remembers it."""
+    orders = desk.decide(make_decision(0, (BID,)), at(1), 0)
+    assert orders is not None
+    restarted = Desk(PaperVenue(desk.listings), desk.listings, "demo")
+    restarted.remember(intent.nonce for intent in orders.intents if intent.nonce is not None)
+
+    assert restarted.decide(make_decision(0, (BID,), (ASK,)), at(1), 0) is not None
+    assert restarted.counts["repeated_orders"] == 1
+    assert [order.side for order in restarted.working(MARKET)] == [Side.SELL]
+
+
+def test_an_order_is_replaced_before_it_expires(desk: Desk, feed: Any, make_decision: Decide) -> None:
+    """After 45 of its 60 seconds, though the target has not changed."""
+    feed.snapshot(0, *BOOK)
+    placed = desk.decide(make_decision(0, (BID,)), at(1), 0)
+    assert placed is not None
+    desk.submit(placed, 0)
+
+    assert desk.decide(make_decision(44_800, (BID,)), at(2), 0) is None
+    assert actions(desk.decide(make_decision(45_000, (BID,)), at(3), 0)) == [
+        (OrderAction.CANCEL, Side.BUY),
+        (OrderAction.PLACE, Side.BUY),
+    ]
+
+
+def test_nothing_new_is_sent_beside_an_order_of_unknown_fate(desk: Desk, make_decision: Decide) -> None:
+    """Cancels pass; new orders wait until the fate is known."""
+    placed = desk.decide(make_decision(0, (BID,)), at(1), 0)
+    assert placed is not None
+    desk.submit(placed, 0)
+    nonce = placed.requests[0].order.nonce
+    moment = Moment(GRID_US, 0, at(1))
+
+    (report,) = desk.take([Answered(nonce, Answer.UNANSWERED, moment)])
+    changed = desk.decide(make_decision(200, (), (ASK,)), at(2), 0)
+
+    assert report.status is OrderStatus.UNKNOWN
+    assert actions(changed) == [(OrderAction.CANCEL, Side.BUY)]
+    assert desk.counts["held_back_unknown"] == 1
+
+
+def test_a_decision_off_the_grid_is_refused(desk: Desk, make_decision: Decide) -> None:
+    """Its orders could not be named."""
+    assert desk.decide(make_decision(100, (BID,)), at(1), 0) is None
+    assert desk.counts["ignored_off_grid"] == 1

@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 
-from schemas.enums import Flag, Mode, OrderAction, OrderStatus, Side, TickKind, TimeInForce
+from schemas.enums import Flag, OrderAction, Side, TickKind
 from schemas.numbers import NOTIONAL_SCALE, PRICE_SCALE, SIZE_SCALE, to_units
 from schemas.reasons import OrderReason
-from schemas.records import ExecutionReport, Market, OrderIntent, Tick
+from schemas.records import Market, Tick
 from sinks.executor.paper import PaperVenue
-from sinks.executor.port import Listings, Orders
+from sinks.executor.port import Answer, Answered, Listings, Orders, Request, VenueEvent
+from tests.venue_events import request, said
 
+START_US = 1_700_000_000_000_000
 BOOK = ({"9.99": "100", "9.98": "50"}, {"10.01": "80"})
 
 
@@ -22,12 +24,12 @@ def price(text: str) -> int:
     return to_units(text, PRICE_SCALE)
 
 
+def reasons(events: list[VenueEvent]) -> list[str | None]:
+    return [event.reason for event in events if isinstance(event, Answered)]
+
+
 def size(text: str) -> int:
     return to_units(text, SIZE_SCALE)
-
-
-def shown(reports: list[ExecutionReport]) -> list[tuple[str, OrderStatus, int | None]]:
-    return [(r.order_id, r.status, r.last_size) for r in reports]
 
 
 class Trader:
@@ -38,36 +40,21 @@ class Trader:
         self.feed = feed
         self._market = market
 
-    def place(self, name: str, side: Side, at_price: str, of_size: str, *, due_ms: int) -> list[ExecutionReport]:
-        return self._send(OrderAction.PLACE, name, (side, at_price, of_size), due_ms)
-
-    def cancel(self, name: str, *, due_ms: int | None) -> list[ExecutionReport]:
-        return self._send(OrderAction.CANCEL, name, (Side.NONE, "0", "0"), due_ms)
-
-    def _send(
-        self, action: OrderAction, name: str, what: tuple[Side, str, str], due_ms: int | None
-    ) -> list[ExecutionReport]:
-        intent = OrderIntent(
-            order_id=name,
-            decision_id="d",
-            action=action,
-            mode=Mode.PAPER,
-            account="demo",
-            venue=self._market[0],
-            symbol=self._market[1],
-            side=what[0],
-            price=price(what[1]),
-            size=size(what[2]),
-            time_in_force=TimeInForce.POST_ONLY,
-            ts_intent=0,
-            ts_cause=0,
-            cause_topic="trading.quotes",
-            cause_partition=2,
-            cause_first_offset=40,
-            cause_offset=40,
+    def place(
+        self, name: str, side: Side, at_price: str, of_size: str, *, due_ms: int, expire_ms: int = 10**9
+    ) -> list[VenueEvent]:
+        ts_expire = START_US + expire_ms * 1_000
+        order = request(
+            name, OrderAction.PLACE, self._market, side, price(at_price), size(of_size), ts_expire=ts_expire
         )
-        ts_due = 0 if due_ms is None else 1_700_000_000_000_000 + due_ms * 1_000
-        return self.venue.submit(Orders((intent,), ts_due, OrderReason.TARGET_CHANGED), now_us=5)
+        return self._send(order, due_ms)
+
+    def cancel(self, name: str, *, due_ms: int | None) -> list[VenueEvent]:
+        return self._send(request(name, OrderAction.CANCEL, self._market), due_ms)
+
+    def _send(self, one: Request, due_ms: int | None) -> list[VenueEvent]:
+        ts_due = 0 if due_ms is None else START_US + due_ms * 1_000
+        return self.venue.submit(Orders((one,), ts_due, OrderReason.TARGET_CHANGED), now_us=5)
 
 
 @pytest.fixture
@@ -84,10 +71,9 @@ def test_an_order_arrives_when_the_clock_passes_its_due_time(trader: Trader) -> 
     assert trader.feed.trade(49, Side.SELL, "9.99", "5") == []
     reports = trader.feed.trade(50, Side.SELL, "9.99", "3")
 
-    assert shown(reports) == [("a", OrderStatus.OPEN, None), ("a", OrderStatus.PARTIAL, size("3"))]
-    assert [r.execution_id for r in reports] == ["a|0", "a|1"]
-    assert reports[0].ts_event == 1_700_000_000_050_000
-    assert reports[1].cause_topic == "market.ticks"
+    assert said(reports) == [("a", "ACCEPTED"), ("a", size("3"))]
+    assert reports[0].at.ts_event == START_US + 50_000
+    assert reports[1].at.cause.topic == "market.ticks"
 
 
 def test_an_order_that_is_late_arrives_at_once(trader: Trader) -> None:
@@ -96,8 +82,8 @@ def test_an_order_that_is_late_arrives_at_once(trader: Trader) -> None:
 
     reports = trader.place("a", Side.BUY, "9.99", "5", due_ms=50)
 
-    assert shown(reports) == [("a", OrderStatus.OPEN, None)]
-    assert reports[0].ts_event == 1_700_000_000_100_000
+    assert said(reports) == [("a", "ACCEPTED")]
+    assert reports[0].at.ts_event == START_US + 100_000
 
 
 def test_the_queue_ahead_trades_first(trader: Trader) -> None:
@@ -106,8 +92,8 @@ def test_the_queue_ahead_trades_first(trader: Trader) -> None:
     trader.place("a", Side.BUY, "9.99", "20", due_ms=0)
 
     assert trader.feed.trade(1, Side.SELL, "9.99", "60") == []
-    assert shown(trader.feed.trade(2, Side.SELL, "9.99", "50")) == [("a", OrderStatus.PARTIAL, size("10"))]
-    assert shown(trader.feed.trade(3, Side.SELL, "9.99", "50")) == [("a", OrderStatus.FILLED, size("10"))]
+    assert said(trader.feed.trade(2, Side.SELL, "9.99", "50")) == [("a", size("10"))]
+    assert said(trader.feed.trade(3, Side.SELL, "9.99", "50")) == [("a", size("10"))]
     assert trader.feed.trade(4, Side.SELL, "9.99", "50") == []
 
 
@@ -117,9 +103,9 @@ def test_a_print_through_the_price_fills_at_the_price(trader: Trader) -> None:
     trader.place("a", Side.BUY, "9.99", "20", due_ms=0)
 
     through = trader.feed.trade(1, Side.SELL, "9.98", "5")
-    assert shown(through) == [("a", OrderStatus.PARTIAL, size("5"))]
-    assert through[0].last_price == price("9.99")
-    assert shown(trader.feed.trade(2, Side.SELL, "9.99", "5")) == [("a", OrderStatus.PARTIAL, size("5"))]
+    assert said(through) == [("a", size("5"))]
+    assert through[0].fill.price == price("9.99")
+    assert said(trader.feed.trade(2, Side.SELL, "9.99", "5")) == [("a", size("5"))]
 
 
 def test_prints_of_the_other_side_fill_nothing(trader: Trader) -> None:
@@ -139,10 +125,10 @@ def test_one_print_fills_no_more_than_its_size(trader: Trader) -> None:
 
     reports = trader.feed.trade(1, Side.SELL, "9.95", "25")
 
-    assert shown(reports) == [
-        ("first", OrderStatus.FILLED, size("10")),
-        ("second", OrderStatus.FILLED, size("10")),
-        ("low", OrderStatus.PARTIAL, size("5")),
+    assert said(reports) == [
+        ("first", size("10")),
+        ("second", size("10")),
+        ("low", size("5")),
     ]
 
 
@@ -152,7 +138,7 @@ def test_asks_mirror_bids(trader: Trader) -> None:
     trader.place("a", Side.SELL, "10.01", "10", due_ms=0)
 
     assert trader.feed.trade(1, Side.BUY, "10.01", "80") == []
-    assert shown(trader.feed.trade(2, Side.BUY, "10.02", "4")) == [("a", OrderStatus.PARTIAL, size("4"))]
+    assert said(trader.feed.trade(2, Side.BUY, "10.02", "4")) == [("a", size("4"))]
 
 
 @pytest.mark.parametrize(
@@ -174,20 +160,20 @@ def test_orders_that_a_venue_would_refuse_are_rejected(
 
     reports = trader.place("a", side, at_price, of_size, due_ms=0)
 
-    assert [(r.status, r.reason) for r in reports] == [(OrderStatus.REJECTED, reason)]
-    assert trader.venue.working(("sim-sei-clob", "SEI/USDC")) == []
+    assert [(r.answer, r.reason) for r in reports if isinstance(r, Answered)] == [(Answer.REFUSED, reason)]
+    assert trader.feed.trade(1, Side.SELL, "0.01", "1000") == []
 
 
 def test_nothing_rests_on_a_book_that_is_not_known(trader: Trader, make_tick: Callable[..., Tick]) -> None:
     """Before the first snapshot, and after a gap until the next one."""
     trader.feed.message(0, make_tick(kind=TickKind.LEVEL, side=Side.BUY, price=price("9"), size=size("1")))
-    assert trader.place("a", Side.BUY, "9.99", "5", due_ms=0)[0].reason is OrderReason.BOOK_NOT_LIVE
+    assert reasons(trader.place("a", Side.BUY, "9.99", "5", due_ms=0)) == [OrderReason.BOOK_NOT_LIVE]
 
     trader.feed.snapshot(1, *BOOK)
-    assert trader.place("b", Side.BUY, "9.99", "5", due_ms=1)[0].status is OrderStatus.OPEN
+    assert said(trader.place("b", Side.BUY, "9.99", "5", due_ms=1)) == [("b", "ACCEPTED")]
 
     trader.feed.message(2, make_tick(kind=TickKind.STATUS, flags=int(Flag.GAPPED)))
-    assert trader.place("c", Side.BUY, "9.99", "5", due_ms=2)[0].reason is OrderReason.BOOK_NOT_LIVE
+    assert reasons(trader.place("c", Side.BUY, "9.99", "5", due_ms=2)) == [OrderReason.BOOK_NOT_LIVE]
 
 
 def test_orders_wait_for_the_end_of_a_message(trader: Trader, make_tick: Callable[..., Tick]) -> None:
@@ -199,9 +185,9 @@ def test_orders_wait_for_the_end_of_a_message(trader: Trader, make_tick: Callabl
     assert trader.place("a", Side.BUY, "9.99", "5", due_ms=0) == []
     trader.feed.raw(replace(level, message=9, ordinal=1, first=False))
 
-    assert shown(trader.feed.trade(1, Side.SELL, "9.99", "35")) == [
-        ("a", OrderStatus.OPEN, None),
-        ("a", OrderStatus.FILLED, size("5")),
+    assert said(trader.feed.trade(1, Side.SELL, "9.99", "35")) == [
+        ("a", "ACCEPTED"),
+        ("a", size("5")),
     ]
 
 
@@ -211,7 +197,7 @@ def test_a_broken_message_makes_the_book_unknown(trader: Trader, make_tick: Call
     trader.feed.raw(replace(make_tick(kind=TickKind.LEVEL, side=Side.BUY, price=price("9")), message=9, last=False))
     trader.feed.message(1, make_tick(kind=TickKind.LEVEL, side=Side.BUY, price=price("9")))
 
-    assert trader.place("a", Side.BUY, "9.99", "5", due_ms=0)[0].reason is OrderReason.BOOK_NOT_LIVE
+    assert reasons(trader.place("a", Side.BUY, "9.99", "5", due_ms=0)) == [OrderReason.BOOK_NOT_LIVE]
 
 
 def test_a_cancel_takes_effect_when_it_arrives(trader: Trader) -> None:
@@ -221,10 +207,8 @@ def test_a_cancel_takes_effect_when_it_arrives(trader: Trader) -> None:
     trader.place("b", Side.BUY, "9.99", "5", due_ms=0)
     trader.cancel("a", due_ms=50)
     trader.cancel("b", due_ms=50)
-    assert trader.venue.working(("sim-sei-clob", "SEI/USDC")) == []
-
-    assert shown(trader.feed.trade(49, Side.SELL, "10.00", "5")) == [("a", OrderStatus.FILLED, size("5"))]
-    assert shown(trader.feed.trade(50, Side.SELL, "9.98", "5")) == [("b", OrderStatus.CANCELLED, None)]
+    assert said(trader.feed.trade(49, Side.SELL, "10.00", "5")) == [("a", size("5"))]
+    assert said(trader.feed.trade(50, Side.SELL, "9.98", "5")) == [("b", "CANCELLED")]
 
 
 def test_a_cancel_at_once_also_ends_an_order_on_its_way(trader: Trader) -> None:
@@ -232,7 +216,7 @@ def test_a_cancel_at_once_also_ends_an_order_on_its_way(trader: Trader) -> None:
     trader.feed.snapshot(0, *BOOK)
     trader.place("a", Side.BUY, "10.00", "5", due_ms=50)
 
-    assert shown(trader.cancel("a", due_ms=None)) == [("a", OrderStatus.CANCELLED, None)]
+    assert said(trader.cancel("a", due_ms=None)) == [("a", "CANCELLED")]
     assert trader.feed.trade(60, Side.SELL, "9.99", "5") == []
 
 
@@ -251,7 +235,16 @@ def test_a_fill_pays_the_maker_fee_exactly(trader: Trader) -> None:
     trader.feed.snapshot(0, *BOOK)
     trader.place("a", Side.BUY, "10.00", "5", due_ms=0)
 
-    (report,) = trader.feed.trade(1, Side.SELL, "10.00", "5")
+    (filled,) = trader.feed.trade(1, Side.SELL, "10.00", "5")
 
-    assert report.fee == to_units("0.01", NOTIONAL_SCALE, bits=128)
-    assert report.filled_size == size("5")
+    assert filled.fill.fee == to_units("0.01", NOTIONAL_SCALE, bits=128)
+    assert filled.fill.size == size("5")
+
+
+def test_an_order_ends_by_itself_at_its_expiry(trader: Trader) -> None:
+    """Whatever becomes of whoever sent it; at the very microsecond it may still fill."""
+    trader.feed.snapshot(0, *BOOK)
+    trader.place("a", Side.BUY, "10.00", "5", due_ms=0, expire_ms=60)
+
+    assert said(trader.feed.trade(60, Side.SELL, "10.00", "2")) == [("a", size("2"))]
+    assert said(trader.feed.trade(61, Side.SELL, "10.00", "2")) == [("a", "EXPIRED")]

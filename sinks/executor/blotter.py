@@ -1,0 +1,268 @@
+"""All orders of one account, as far as facts tell. Pure.
+
+What the venue answers, lists and prints meets here. An order whose fate is not known stays UNKNOWN until one of three
+facts ends that: its nonce is among the open orders, a trade is matched to it, or it can come to light no more (past its
+expiry, or acknowledged and in the book no longer) while the venue's positions equal ours, so that nothing of it traded
+unseen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from schemas.enums import Side
+from schemas.records import Market
+from sinks.executor.orders import Order, OrderState
+
+__all__ = ["Blotter", "Exposure", "Fill", "Listed", "Listing"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fill:
+    """A trade of ours as the venue tells it.
+
+    Attributes:
+        trade_id: Names it for ever: told twice, it counts once.
+        fee: In 1e-17 quote; negative is a rebate.
+    """
+
+    trade_id: str
+    venue_order_id: str
+    market: Market
+    side: Side
+    price: int
+    size: int
+    fee: int
+    ts_event: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An order of ours in the venue's book."""
+
+    nonce: int
+    venue_order_id: str
+    market: Market
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """All our orders in the venue's book.
+
+    Attributes:
+        asked_us: When it was asked for: what was sent later need not be in it.
+    """
+
+    asked_us: int
+    orders: tuple[Listed, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """What the live orders of a market may still buy and sell, at most."""
+
+    buy: int = 0
+    sell: int = 0
+
+
+@dataclass(slots=True)
+class _Known:
+    order: Order
+    asked_us: int = 0
+    named_us: int = 0
+    is_gone: bool = False
+
+
+class Blotter:
+    """Orders by nonce.
+
+    Args:
+        arrival_us: How long after its expiry an order can still come to light: the venue's clock and the network.
+    """
+
+    def __init__(self, arrival_us: int = 5_000_000) -> None:
+        self._arrival_us = arrival_us
+        self._orders: dict[int, _Known] = {}
+        self._nonces: dict[str, int] = {}
+        self._fills: dict[str, list[Fill]] = {}
+        self._trades: set[str] = set()
+        self._listed_us = 0
+
+    def __iter__(self) -> Iterator[Order]:
+        return (known.order for known in self._orders.values())
+
+    def __contains__(self, nonce: object) -> bool:
+        return nonce in self._orders
+
+    def __getitem__(self, nonce: int) -> Order:
+        return self._orders[nonce].order
+
+    def live(self, market: Market) -> list[Order]:
+        """Give the orders of a market that may still fill, in the order of their nonces."""
+        found = (order for order in self if order.is_live and order.market == market)
+        return sorted(found, key=lambda order: order.nonce)
+
+    def exposure(self, market: Market) -> Exposure:
+        """Give what the live orders of a market may still trade; one of unknown fate counts whole."""
+        live = self.live(market)
+        return Exposure(
+            sum(order.open_size for order in live if order.side is Side.BUY),
+            sum(order.open_size for order in live if order.side is Side.SELL),
+        )
+
+    def unknown(self) -> frozenset[Market]:
+        """Give the markets that have an order of unknown fate: nothing new may be sent there."""
+        return frozenset(order.market for order in self if order.state is OrderState.UNKNOWN)
+
+    # What we do
+
+    def add(self, order: Order) -> bool:
+        """Take a new intent; False where its nonce is known: it was decided before, and is never sent again."""
+        if order.nonce in self._orders:
+            return False
+        self._orders[order.nonce] = _Known(order)
+        return True
+
+    def send(self, nonce: int, now_us: int) -> Order:
+        """Note that an order is handed to the network."""
+        return self._ask(nonce, self[nonce].sent(), now_us)
+
+    def cancel(self, nonce: int, now_us: int) -> Order:
+        """Note that an order's cancel is handed to the network."""
+        return self._ask(nonce, self[nonce].cancelling(), now_us)
+
+    # What the venue answers
+
+    def accepted(self, nonce: int, venue_order_id: str, now_us: int) -> Order:
+        """Note that the venue took an order."""
+        return self._bind(nonce, venue_order_id, now_us)
+
+    def refused(self, nonce: int) -> Order:
+        """Note that the venue definitely refused an order."""
+        return self._now(nonce, self[nonce].refused())
+
+    def unanswered(self, nonce: int) -> Order:
+        """Note that an order or its cancel got no definite answer: timeout, reset, 5xx, or nothing that can be read."""
+        return self._now(nonce, self[nonce].unanswered())
+
+    def cancelled(self, nonce: int) -> Order:
+        """Note that the venue definitely took an order out of its book."""
+        return self._now(nonce, self[nonce].ended(OrderState.CANCELLED))
+
+    def expired(self, nonce: int) -> Order:
+        """Note that the venue forgot an order because its time was over."""
+        return self._now(nonce, self[nonce].ended(OrderState.EXPIRED))
+
+    # What the venue tells when asked
+
+    def order_of(self, venue_order_id: str) -> Order | None:
+        """Give the order that the venue calls so; None where it has not been told which one it is."""
+        nonce = self._nonces.get(venue_order_id)
+        return None if nonce is None else self[nonce]
+
+    def fill(self, fill: Fill) -> bool:
+        """Take a trade of ours, in whatever state its order is; False where it was told before.
+
+        One whose order the venue has not named to us counts for the position at once and for its order later.
+        """
+        if fill.trade_id in self._trades:
+            return False
+        self._trades.add(fill.trade_id)
+        self._fills.setdefault(fill.venue_order_id, []).append(fill)
+        nonce = self._nonces.get(fill.venue_order_id)
+        if nonce is not None:
+            self._now(nonce, self[nonce].with_filled(self._filled(fill.venue_order_id)))
+        return True
+
+    def take_listing(self, listing: Listing) -> list[Listed]:
+        """Take the open orders; give those that should not be there: unknown to us, or over as far as we know."""
+        self._listed_us = max(self._listed_us, listing.asked_us)
+        ours = {one.nonce: one for one in listing.orders if one.nonce in self._orders}
+        for nonce, one in ours.items():
+            self._bind(nonce, one.venue_order_id, listing.asked_us)
+        for nonce, known in self._orders.items():
+            if not known.order.is_live or known.asked_us >= listing.asked_us:
+                continue  # what was asked for since then, the listing cannot know
+            if nonce in ours:
+                known.is_gone = False
+                known.order = known.order.seen()
+            elif known.order.venue_order_id is not None and known.named_us < listing.asked_us:
+                # It was in the book when it got its name, so it has left; before that it may not have arrived yet.
+                known.is_gone = True
+        return [one for one in listing.orders if one.nonce not in self._orders or not self[one.nonce].is_live]
+
+    def settle(self, is_equal: Mapping[Market, bool], now_us: int) -> list[Order]:
+        """End what can be ended where the venue's positions equal ours; give what ended.
+
+        Args:
+            is_equal: By market, whether the position equals the sum of our fills, asked for after the last listing.
+        """
+        self._match(now_us)
+        ended = []
+        for nonce, known in self._orders.items():
+            order = known.order
+            if not order.is_live or not is_equal.get(order.market, False):
+                continue
+            if known.is_gone:
+                state = OrderState.EXPIRED if now_us > order.ts_expire else OrderState.CANCELLED
+            elif self._is_past(known):
+                state = OrderState.EXPIRED
+            else:
+                continue
+            ended.append(self._now(nonce, order.ended(state)))
+        return ended
+
+    def forget(self, before_nonce: int) -> None:
+        """Drop ended orders that are too old for anything to be told of them, and their trades."""
+        for nonce in [n for n, known in self._orders.items() if n < before_nonce and not known.order.is_live]:
+            name = self._orders.pop(nonce).order.venue_order_id
+            if name is not None:
+                del self._nonces[name]
+                self._trades.difference_update(fill.trade_id for fill in self._fills.pop(name, ()))
+
+    def _is_past(self, known: _Known) -> bool:
+        """Tell whether an order that was never acknowledged would be in the last listing if it had ever arrived."""
+        order = known.order
+        is_unknown = order.state is OrderState.UNKNOWN and order.venue_order_id is None
+        return is_unknown and self._listed_us > order.ts_expire + self._arrival_us
+
+    def _match(self, now_us: int) -> None:
+        """Match trades of orders that the venue never named to the oldest unknown order that they can be of.
+
+        Where there are two, they are alike, and the one that is in the book has been named by the listing.
+        """
+        for name, fills in self._fills.items():
+            if name in self._nonces:
+                continue
+            nonce = min((order.nonce for order in self if _can_be_of(order, fills)), default=None)
+            if nonce is not None:
+                self._bind(nonce, name, now_us)
+
+    def _bind(self, nonce: int, venue_order_id: str, now_us: int) -> Order:
+        if self[nonce].venue_order_id is None:
+            self._orders[nonce].named_us = now_us
+        self._nonces[venue_order_id] = nonce
+        return self._now(nonce, self[nonce].accepted(venue_order_id).with_filled(self._filled(venue_order_id)))
+
+    def _filled(self, venue_order_id: str) -> int:
+        return sum(fill.size for fill in self._fills.get(venue_order_id, ()))
+
+    def _ask(self, nonce: int, order: Order, now_us: int) -> Order:
+        self._orders[nonce].asked_us = now_us
+        return self._now(nonce, order)
+
+    def _now(self, nonce: int, order: Order) -> Order:
+        self._orders[nonce].order = order
+        return order
+
+
+def _can_be_of(order: Order, fills: list[Fill]) -> bool:
+    if order.state is not OrderState.UNKNOWN or order.venue_order_id is not None:
+        return False
+    first = fills[0]
+    if (order.market, order.side) != (first.market, first.side) or sum(fill.size for fill in fills) > order.size:
+        return False
+    if order.side is Side.BUY:
+        return all(fill.price <= order.price for fill in fills)
+    return all(fill.price >= order.price for fill in fills)
