@@ -83,8 +83,15 @@ class MicroBatchEngine:
         self.codecs: Mapping[type[Record], Codec] = {}
         self.model: Model | None = None
         self.latency = LatencyWindow()
-        self.publisher = Publisher(clock=clock, on_failure=self.fail, on_latency=self.latency.observe_all)
-        self.trading_publisher = Publisher(clock=clock, on_failure=self.fail, on_latency=self.latency.observe_all)
+        self.publisher, self.trading_publisher = (
+            Publisher(
+                clock=clock,
+                priority_of=lambda topic: TOPICS[topic.removeprefix(prefix)].priority,
+                on_failure=self.fail,
+                on_latency=self.latency.observe_all,
+            )
+            for _ in range(2)
+        )
         self.ownership = Ownership(self)
         self.snapshots = Snapshots(self)
         self.account = AccountInbox(self)

@@ -23,13 +23,16 @@ from numpy.typing import NDArray
 
 from infra.runtime.clock import Clock
 from processors.microbatch.recordbatch import Block, PrebuiltBatch, prebuilt
+from processors.microbatch.window import Window
 from schemas.errors import ServiceUnavailable
+from schemas.topics import Priority
 
 __all__ = ["Pending", "Publisher"]
 
 _MAX_BATCH_BYTES = 900_000  # below the broker's default max.message.bytes of 1 MiB, with room for the header
 _MAX_UNDER_WAY = 2  # in the producer: one at the broker, one ready
 _WORTH_BYTES = 100_000
+_JOINED_BYTES = 4 * _MAX_BATCH_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,7 @@ class _Lane:
     """One partition of a topic: its records go out in order, whatever the others wait for.
 
     Attributes:
+        priority: Of its topic: who goes first when the broker is slow.
         waiting: What is in no batch yet.
         added, acknowledged: Records so far.
         end_offset: After the last acknowledged record; None before the first.
@@ -86,6 +90,7 @@ class _Lane:
 
     topic: str
     partition: int
+    priority: Priority
     waiting: list[Pending | Block] = field(default_factory=list)
     waiting_bytes: int = 0
     added: int = 0
@@ -94,11 +99,22 @@ class _Lane:
     moved: asyncio.Event = field(default_factory=asyncio.Event)
     sender: asyncio.Task[None] | None = None
 
+    def take(self) -> list[Pending | Block]:
+        """Take out what makes a few batches: what is joined is held as a whole until the last of it is sent."""
+        size = count = 0
+        while count < len(self.waiting) and size < _JOINED_BYTES:
+            size += self.waiting[count].size
+            count += 1
+        taken, self.waiting = self.waiting[:count], self.waiting[count:]
+        self.waiting_bytes -= size
+        return taken
+
 
 class Publisher:
     """A bounded, ordered publisher; what is added before `run` waits for it.
 
     Args:
+        priority_of: Gives the priority of a topic by its full name.
         on_failure: Told of a batch that failed for good; must stop the process.
         on_latency: Told (name, microseconds from the trigger of each record to the broker's acknowledgement).
     """
@@ -107,6 +123,7 @@ class Publisher:
         self,
         *,
         clock: Clock,
+        priority_of: Callable[[str], Priority],
         on_failure: Callable[[BaseException], None],
         on_latency: Callable[[str, NDArray[np.int64]], None],
         max_pending: int = 200_000,
@@ -114,6 +131,7 @@ class Publisher:
     ) -> None:
         self._producer: AIOKafkaProducer | None = None
         self._clock = clock
+        self._priority_of = priority_of
         self._on_failure = on_failure
         self._on_latency = on_latency
         self._max_pending = max_pending
@@ -123,12 +141,13 @@ class Publisher:
         self._bytes = 0
         self._failed: asyncio.Future[None] | None = None
         self._waiters: list[asyncio.Future[None]] = []
+        self._window = Window()
 
     def add(self, topic: str, partition: int, records: Pending | Block) -> None:
         """Queue a record or a block of them; sent soon. Never waits: callers pace themselves by `wait_for_room`."""
         lane = self._lanes.get((topic, partition))
         if lane is None:
-            lane = self._lanes[topic, partition] = _Lane(topic, partition)
+            lane = self._lanes[topic, partition] = _Lane(topic, partition, self._priority_of(topic))
         lane.waiting.append(records)
         lane.waiting_bytes += records.size
         lane.added += records.count
@@ -147,6 +166,11 @@ class Publisher:
     def is_full(self) -> bool:
         """Whether as much is pending as may be, in records or in bytes."""
         return self._pending >= self._max_pending or self._bytes >= self._max_pending_bytes
+
+    def is_settled(self, topic: str, partition: int) -> bool:
+        """Tell whether everything added to a partition is acknowledged."""
+        lane = self._lanes.get((topic, partition))
+        return lane is None or lane.acknowledged == lane.added
 
     @property
     def is_running(self) -> bool:
@@ -196,7 +220,6 @@ class Publisher:
 
     async def _send(self, lane: _Lane) -> None:
         """Send what waits in a lane, and what is added meanwhile; end when there is no more."""
-        assert self._producer is not None
         under_way: deque[tuple[_Cut, asyncio.Future[RecordMetadata]]] = deque()
         cuts: Iterator[_Cut] = iter(())
         try:
@@ -204,12 +227,9 @@ class Publisher:
                 if under_way and under_way[0][1].done():
                     self._settle(lane, *under_way.popleft())
                 elif len(under_way) < _MAX_UNDER_WAY and (cut := next(cuts, None)) is not None:
-                    sent = await self._producer.send_batch(cut.batch, lane.topic, partition=lane.partition)
-                    sent.add_done_callback(lambda _: lane.moved.set())
-                    under_way.append((cut, sent))
+                    under_way.append((cut, await self._hand_over(lane, cut)))
                 elif lane.waiting and _is_next(lane, len(under_way)):
-                    cuts = self._cut(lane.waiting)
-                    lane.waiting, lane.waiting_bytes = [], 0
+                    cuts = self._cut(lane.take())
                 elif under_way:
                     lane.moved.clear()
                     await lane.moved.wait()
@@ -222,6 +242,26 @@ class Publisher:
             raise failure from error
         finally:
             lane.sender = None
+
+    async def _hand_over(self, lane: _Lane, cut: _Cut) -> asyncio.Future[RecordMetadata]:
+        """Give a batch to the producer when it is its turn."""
+        assert self._producer is not None
+        size = cut.batch.size()
+        await self._window.enter(lane.priority, size)
+        began_us = self._clock()
+        try:
+            sent = await self._producer.send_batch(cut.batch, lane.topic, partition=lane.partition)
+        except BaseException:
+            self._window.leave(size, 0)
+            raise
+
+        def done(_: asyncio.Future[RecordMetadata]) -> None:
+            # Not when the lane gets to it: it may be waiting for its next turn.
+            self._window.leave(size, self._clock() - began_us)
+            lane.moved.set()
+
+        sent.add_done_callback(done)
+        return cast("asyncio.Future[RecordMetadata]", sent)
 
     def _cut(self, records: list[Pending | Block]) -> Iterator[_Cut]:
         for block in _blocks(records):
