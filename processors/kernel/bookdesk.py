@@ -15,7 +15,7 @@ from processors.kernel.cursor import Cursor
 from processors.kernel.ladder import Ladders
 from processors.kernel.lane import LANE
 from processors.kernel.memory import Growing, Memory
-from processors.kernel.steps import BookView
+from processors.kernel.steps import BookView, State
 from schemas.columns import KINDS, SIDES
 from schemas.columns.books import BOOK_ROW, BookRows, levels_of
 from schemas.columns.layout import layout_of
@@ -295,17 +295,18 @@ class Books:
 
     # What is remembered
 
-    def state(self) -> list[Any]:
+    def state(self) -> State:
         """Give what is remembered."""
-        return [[*market, self._state(number)] for market, number in self._numbers.items()]
+        return {
+            "books": [[*market, self._state(number)] for market, number in self._numbers.items()],
+            "levels": self._ladders.state(2 * len(self._numbers)),
+        }
 
     def _state(self, number: int) -> list[Any]:
         row = dict(zip(BOOK.names or (), self._rows.rows[number].tolist(), strict=True))
         best = _nulled([row[name] for name in ("bid_price", "bid_size", "ask_price", "ask_size")])
         quoted = [row[name] for name in ("quoted_bid", "quoted_bid_size", "quoted_ask", "quoted_ask_size")]
         return [
-            self._ladders.state(2 * number),
-            self._ladders.state(2 * number + 1),
             self._feed_state(2 * number + DEPTH),
             self._feed_state(2 * number + TOP),
             [best[:2], best[2:]],
@@ -329,12 +330,10 @@ class Books:
             feed["flags"],
         ]
 
-    def restore(self, state: list[Any]) -> None:
+    def restore(self, state: State) -> None:
         """Take back what `state` gave, into books that are empty."""
-        for venue, symbol, (bids, asks, depth, top, best, quoted, changed_offset) in state:
+        for venue, symbol, (depth, top, best, quoted, changed_offset) in state["books"]:
             number = self.open((venue, symbol))
-            self._ladders.restore(2 * number, bids)
-            self._ladders.restore(2 * number + 1, asks)
             for at, feed in ((2 * number + DEPTH, depth), (2 * number + TOP, top)):
                 if feed is not None:
                     self._restore_feed(at, feed)
@@ -349,6 +348,7 @@ class Books:
                 )
             if changed_offset is not None:
                 row["is_changed"], row["changed_offset"] = 1, changed_offset
+        self._ladders.restore(state["levels"])
 
     def _restore_feed(self, at: int, state: list[Any]) -> None:
         source, session, heard_us, *faults, offset, ts_recv, ts_event, sequence, flags = state
