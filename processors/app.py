@@ -29,7 +29,7 @@ from processors.microbatch.reports import publish_metrics
 from processors.microbatch.selftest import install_connection
 from processors.microbatch.task import Batch
 from processors.microbatch.transport import REQUEST_TIMEOUT_S
-from processors.startup import configured, describe, prepare, refusal, web_port
+from processors.startup import configured, describe, prepare, refusal, settle, web_port
 from schemas.errors import FlashMMError
 
 __all__ = ["app"]
@@ -90,7 +90,8 @@ app = FlashMMApp(
     producer_request_timeout=REQUEST_TIMEOUT_S,
     broker_session_timeout=settings.session_timeout_ms / 1_000,
     broker_heartbeat_interval=1.0,
-    stream_buffer_maxsize=16,  # in events, which are batches
+    consumer_max_fetch_size=settings.fetch_partition_bytes,
+    stream_buffer_maxsize=settings.buffered_batches if is_batching else settings.batch_max_records,  # in events
     stream_wait_empty=False,  # the engine decides what is done: snapshots, not events
     table_standby_replicas=1,  # keeps Faust's own assignor, so that equal partition numbers stay together
     producer_max_batch_size=1_000_000,
@@ -138,6 +139,7 @@ async def _batches(stream: Any) -> AsyncIterator[Batch]:
 async def working() -> None:
     """Send what the stages emit, snapshot their state, follow the account, renew the lease, report, let time pass."""
     describe(engine, settings, is_batching=is_batching, is_lean=is_lean)
+    settle()
     engine.end_of_log = _end_of_log
     await engine.guarded(
         engine.publisher.run(app.producer._ensure_producer()),  # noqa: SLF001  Faust has no public way to its producer

@@ -22,7 +22,7 @@ _COMMANDS = {
     "produce": ("infra.cli.produce", "produce_app"),
     "sink": ("infra.cli.sink", "sink_app"),
     "replay": ("infra.cli.replay", "replay"),
-    "simulate": ("infra.cli.simulate", "simulate"),
+    "simulate": ("infra.cli.simulate", "simulate_app"),
     "train": ("infra.cli.train", "train"),
     "bench": ("infra.cli.bench", "bench_app"),
     "schemas": ("infra.cli.contracts", "schemas_app"),

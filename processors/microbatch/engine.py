@@ -22,6 +22,7 @@ from processors.kernel.clock import WATCHDOG
 from processors.kernel.model import Model
 from processors.kernel.pipeline import PartitionPipeline, PipelineConfig
 from processors.kernel.steps import Ticks
+from processors.microbatch.account import AccountInbox
 from processors.microbatch.batches import FetchedBatch
 from processors.microbatch.decoding import decode_timely
 from processors.microbatch.ownership import Ownership
@@ -56,6 +57,7 @@ class MicroBatchEngine:
         prefix: Topic prefix of the outputs.
 
     Attributes:
+        account: Positions and executions that were read and are not applied yet.
         trading_publisher, publisher: Of `trading.*` and of all the rest; decisions never wait behind market data.
         end_of_log: Gives where a partition of the ticks ended when it was last fetched, None where that is unknown.
     """
@@ -81,10 +83,18 @@ class MicroBatchEngine:
         self.codecs: Mapping[type[Record], Codec] = {}
         self.model: Model | None = None
         self.latency = LatencyWindow()
-        self.publisher = Publisher(clock=clock, on_failure=self.fail, on_latency=self.latency.observe)
-        self.trading_publisher = Publisher(clock=clock, on_failure=self.fail, on_latency=self.latency.observe)
+        self.publisher, self.trading_publisher = (
+            Publisher(
+                clock=clock,
+                priority_of=lambda topic: TOPICS[topic.removeprefix(prefix)].priority,
+                on_failure=self.fail,
+                on_latency=self.latency.observe_all,
+            )
+            for _ in range(2)
+        )
         self.ownership = Ownership(self)
         self.snapshots = Snapshots(self)
+        self.account = AccountInbox(self)
         self.end_of_log: Callable[[int], int | None] = lambda _: None
         self.tasks: dict[int, PartitionTask] = {}
         self.failed: BaseException | None = None
@@ -156,6 +166,7 @@ class MicroBatchEngine:
 
     async def accept(self, fetched: FetchedBatch, generation: int) -> Batch | None:
         """Decode what of a fetched batch is not applied yet; None when there is nothing, or it is of the past."""
+        self.account.apply()
         task = self.tasks.get(fetched.partition)
         if task is None or generation != self._generation or fetched.next <= task.position:
             return None
@@ -173,7 +184,9 @@ class MicroBatchEngine:
         is_ours = np.array([text == WATCHDOG for text in columns.strings] or [False])
         heard = np.flatnonzero(columns.ok & ~is_ours[columns.source])
         if len(heard):
-            self.watchdog.heard(task.partition, int(columns.ts_recv[heard[-1]]), now)
+            newest = int(columns.ts_recv[heard[-1]])
+            self.watchdog.heard(task.partition, newest, now)
+            self.latency.observe("tick_to_agent", now - newest)
         return Batch(task, ticks) if len(columns) else None
 
     def _decoded(self, partition: int, fetched: FetchedBatch, keep: int) -> Ticks:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 
-_COMMAND = "import typer; from infra.cli.simulate import simulate; typer.run(simulate)"
+_COMMAND = "from infra.cli.simulate import simulate_app; simulate_app()"
 
 
 @contextmanager
@@ -38,6 +38,22 @@ def test_it_prints_one_line_of_json_and_ends_cleanly_when_interrupted(number: si
         assert set(addresses) == {"ws_url", "clob_url", "rpc_url", "chain_id"}
         with urllib.request.urlopen(f"{addresses['rpc_url']}/status", timeout=10) as answer:
             assert json.load(answer)["result"]["node_info"]["network"] == addresses["chain_id"]
+        process.send_signal(number)
+        output, errors = process.communicate(timeout=20)
+    assert (process.returncode, output, errors) == (0, "", "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_simulated_citrex_is_a_process_of_its_own(number: signal.Signals) -> None:
+    """Its addresses are on stdout, it says that it is simulated, and an interrupt ends it without noise."""
+    with _running("citrex", "--json", "--rate", "2") as process:
+        assert process.stdout is not None
+        addresses = json.loads(process.stdout.readline())
+        assert addresses["chain_id"] not in (1328, 1329)
+        with urllib.request.urlopen(f"{addresses['rest_url']}/depth?symbol=seiperp", timeout=10) as answer:
+            assert json.load(answer)["bids"]
+        with urllib.request.urlopen(addresses["rest_url"].removesuffix("/v1"), timeout=10) as answer:
+            assert json.load(answer)["simulated"] is True
         process.send_signal(number)
         output, errors = process.communicate(timeout=20)
     assert (process.returncode, output, errors) == (0, "", "")
