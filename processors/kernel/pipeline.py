@@ -31,7 +31,7 @@ from schemas.records import Book, FeatureVector, Prediction, Quote, QuoteDecisio
 
 __all__ = ["KERNEL_VERSION", "Output", "PartitionPipeline", "PipelineConfig", "Stage"]
 
-KERNEL_VERSION = 3
+KERNEL_VERSION = 4
 """Rises when the state or the meaning of the stages changes: a snapshot of another version is not restored."""
 
 _ROWS: Mapping[type[Record], str] = {Trade: "trades", Quote: "records.quote", Book: "records.book"}
