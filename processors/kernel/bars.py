@@ -137,7 +137,12 @@ class BarBuilder:
     def _take(self) -> NDArray[np.void]:
         count = int(self._state["emitted"][0])
         self._state["emitted"] = 0
-        return self._out[:count].copy()
+        made = self._out[:count]
+        if 2 * count < len(self._out):
+            return made.copy()
+        # The bars go with the room that they are in, rather than being copied.
+        self._out = np.empty_like(self._out)
+        return made
 
     def _world(self) -> tuple[NDArray[Any], ...]:
         return (

@@ -33,6 +33,7 @@ _BITS = np.array(
     np.int64,
 )
 _STEPS_PER_ROW = 3
+_TOLD = ["kind", "market", "source", "offset", "ts_recv", "at_us", "is_null", "flags"]
 
 
 def new_lanes(
@@ -130,7 +131,7 @@ class FastLane:
         """Give the steps as objects."""
         names = self._memory.names
         found: list[Step] = []
-        for kind, market, source, offset, ts_recv, at_us, is_null, flags, *_ in rows.tolist():
+        for kind, market, source, offset, ts_recv, at_us, is_null, flags in rows[_TOLD].tolist():
             if kind == TRADE:
                 tick = self._columns.tick(int(np.searchsorted(self._offsets, offset)))
                 assert tick is not None

@@ -55,14 +55,15 @@ LANE = np.dtype(
             *("watchdog", "nothing", "is_stepwise", "is_reject_plain", "is_published"),
             *("clock_us", "offset", "ts_recv", "books", "why", "point_us", "book", "bids", "asks"),
             *("accepted", "duplicates", "too_old", "out_of_order"),
-            *("steps", "trades", "quotes", "shown", "shown_levels"),
+            *("steps", "trades", "quotes", "shown", "shown_levels", "tick_nulls", "trade_nulls"),
         )
     ]
 )
 """Limits; the numbers of two texts; whether the later stages need objects at grid points, rejects may be passed here,
 and trades are published. Then the clock, and the record in progress; how many books there are; why compiled code
 stopped: at which grid point, or for want of room for how many levels of which book, -1 being any; what it counted in
-one call; how many rows of each kind it has written."""
+one call; how many rows of each kind it has written; and which fields the last trade lacked, as its tick says it and as
+itself."""
 
 LAST_US = 1 << 53
 """Times beyond it are left to the normaliser: the difference of two others cannot wrap."""
@@ -165,11 +166,13 @@ def _accept(lane: Array, tick: Array, stream: Array, offset: int, flags: int, ou
     trade.block_height, trade.tx_index, trade.event_index = tick.block_height, tick.tx_index, tick.event_index
     trade.cause_topic, trade.cause_partition = lane.cause_topic, lane.cause_partition
     trade.cause_first_offset = trade.cause_offset = offset
-    trade.nulls = 0
-    for k in range(4, len(bits), 2):
+    if tick.nulls != lane.tick_nulls:
         # A field's bit among the nulls is another in each of the two schemas.
-        if tick.nulls & bits[k]:
-            trade.nulls |= bits[k + 1]
+        lane.tick_nulls, lane.trade_nulls = tick.nulls, 0
+        for k in range(4, len(bits), 2):
+            if tick.nulls & bits[k]:
+                lane.trade_nulls |= bits[k + 1]
+    trade.nulls = lane.trade_nulls
 
 
 @compiled()

@@ -217,9 +217,10 @@ class PartitionPipeline:
             return
         self._outputs.append(bars)
         numbers = bars.values["timeframe"] * len(_STATES) + bars.values["state"]
-        for number, count in zip(*np.unique(numbers, return_counts=True), strict=True):
-            frame, state = divmod(int(number), len(_STATES))
-            self.emitted[f"bars.{_FRAMES[frame]}.{_STATES[state].lower()}"] += int(count)
+        counts = np.bincount(numbers)
+        for number in np.flatnonzero(counts).tolist():
+            frame, state = divmod(number, len(_STATES))
+            self.emitted[f"bars.{_FRAMES[frame]}.{_STATES[state].lower()}"] += int(counts[number])
 
 
 def _objects(steps: Sequence[Step | StepRows]) -> Sequence[Step]:

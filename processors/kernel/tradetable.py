@@ -42,14 +42,20 @@ class TradeTable:
     def fit(self, more: int) -> None:
         """Make room for so many trades."""
         if self.is_published and self.count + more > len(self.rows):
-            rows = np.zeros(2 * (self.count + more), self.rows.dtype)
+            rows = np.empty(max(self.count + more, 2 * self.count), self.rows.dtype)
             rows[: self.count] = self.rows[: self.count]
             self.rows = rows
 
     def take(self) -> Rows:
         """Give the trades of the batch."""
         text = self._text + self._more if self._more else self._text
-        return Rows(Trade, self.rows[: self.count].copy(), self._names.texts, text)
+        rows = self.rows[: self.count]
+        if 2 * self.count < len(self.rows):
+            rows = rows.copy()
+        else:
+            # The table goes with them, rather than being copied.
+            self.rows = self.rows[:0]
+        return Rows(Trade, rows, self._names.texts, text)
 
     def put(self, tick: Tick, trade_id: str, flags: int, offset: int, cause_offset: int, ts_trigger: int) -> None:
         """Add a trade made of a tick, at `offset`, by the record at `cause_offset`."""
