@@ -163,7 +163,8 @@ class Run:
     def run(self, inputs: Sequence[Input]) -> None:
         """Run inputs as one batch, and check that every record is counted."""
         steps = self.normaliser.run(inputs, self._emit)
-        self._emit_rows(self.normaliser.trades())
+        for rows in self.normaliser.take():
+            self._emit_rows(rows)
         self.steps += [replace(step) for step in steps if not isinstance(step, np.ndarray)]
         self._emit_rows(self.builder.run(step_rows(steps, self.names)))
         counted = self.normaliser.accepted + sum(self.normaliser.rejected.values()) + self.normaliser.held

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import statistics
 import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ import psutil
 
 from infra.local.jvm_kafka import KAFKA_VERSION
 
-__all__ = ["document", "machine", "ratios", "versions"]
+__all__ = ["document", "machine", "paired_ratios", "ratios", "versions"]
 
 _PACKAGES = ("flashmm", "aiokafka", "confluent-kafka", "faust-streaming", "fastavro", "avro", "numba", "numpy")
 _CPUINFO = Path("/proc/cpuinfo")
@@ -77,15 +78,35 @@ def versions() -> dict[str, str]:
     return found
 
 
-def ratios(results: Sequence[Mapping[str, Any]], of: Sequence[str], to: Sequence[str]) -> dict[str, float]:
-    """Give `<one>/<other>` of the rates measured in one run; what was skipped is left out."""
-    rates = {result["name"]: result["ticks_per_s"] for result in results if "ticks_per_s" in result}
+def ratios(
+    results: Sequence[Mapping[str, Any]], of: Sequence[str], to: Sequence[str], *, measure: str = "ticks_per_s"
+) -> dict[str, float]:
+    """Give `<one>/<other>` of the rates measured in one run; what was skipped is left out.
+
+    A measure other than `ticks_per_s` is told in the name: `<one>/<other>, warm` of `warm_ticks_per_s`.
+    """
+    rates = {result["name"]: result[measure] for result in results if measure in result}
+    told = measure.removesuffix("ticks_per_s").removesuffix("_")
     return {
-        f"{one}/{other}": round(rates[one] / rates[other], 3)
+        f"{one}/{other}" + (f", {told}" if told else ""): round(rates[one] / rates[other], 3)
         for one in of
         for other in to
         if one in rates and other in rates and one != other
     }
+
+
+def paired_ratios(rounds: Sequence[Mapping[str, float]], of: Sequence[str], to: Sequence[str]) -> dict[str, float]:
+    """Give the median over the rounds of `<one>/<other>`, each of rates of one round; and the range."""
+    found = {}
+    for one in of:
+        for other in to:
+            each = [rates[one] / rates[other] for rates in rounds if one in rates and other in rates]
+            if each:
+                found[f"{one}/{other}"] = round(statistics.median(each), 3)
+            if len(each) > 1:
+                found[f"{one}/{other}, least"] = round(min(each), 3)
+                found[f"{one}/{other}, greatest"] = round(max(each), 3)
+    return found
 
 
 def _cpu() -> str:

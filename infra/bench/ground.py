@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
-from contextlib import ExitStack
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,6 +19,7 @@ from infra.runtime.kafka import consumer_config
 from infra.runtime.settings import PREFIX, load_settings
 from infra.runtime.topics import create_topics
 from schemas.codec import Codec
+from schemas.errors import ServiceUnavailable, StateError
 from schemas.records import Bar, Record, Tick, Trade
 from schemas.registry import Registry
 from schemas.topics import topic_of
@@ -25,6 +27,18 @@ from schemas.topics import topic_of
 __all__ = ["TICKS", "Ground", "Run"]
 
 TICKS = topic_of(Tick).name
+_HEAP_MB = 1_024
+# As Kafka's own start script has them, but for JMX and logs.
+_JVM_OPTIONS = (
+    "-server",
+    "-XX:+UseG1GC",
+    "-XX:MaxGCPauseMillis=20",
+    "-XX:InitiatingHeapOccupancyPercent=35",
+    "-XX:+ExplicitGCInvokesConcurrent",
+)
+_BROKER = {"log.retention.check.interval.ms": 2_000, "log.segment.delete.delay.ms": 1_000}
+# What a drain publishes is not read again: it is not to push the log that is drained out of the page cache.
+_DRAINED = {"segment.bytes": 64 * 2**20, "retention.bytes": 128 * 2**20}
 _TIMEOUT_S = 30.0
 _STAMPED: tuple[type[Record], ...] = (Bar, Trade)
 
@@ -34,17 +48,19 @@ class Ground:
 
     Args:
         folder: Its files; removed at the end unless something failed.
+        is_quick: Let the broker start quickly and be slow.
     """
 
-    def __init__(self, folder: Path, *, partitions: int = 4) -> None:
+    def __init__(self, folder: Path, *, partitions: int = 4, is_quick: bool = False) -> None:
+        self._java: dict[str, Any] = {} if is_quick else {"heap_mb": _HEAP_MB, "jvm_options": _JVM_OPTIONS}
         self.folder = folder.absolute()
         self.partitions = partitions
         self._exit = ExitStack()
 
     def __enter__(self) -> Self:
         with self._exit:
-            kafka = self._exit.enter_context(JvmKafka(self.folder / "kafka"))
-            self.bootstrap = kafka.bootstrap
+            kafka = JvmKafka(self.folder / "kafka", properties=_BROKER, **self._java)
+            self.bootstrap = self._exit.enter_context(kafka).bootstrap
             self.registry_url = self._exit.enter_context(development_registry.serve()).url
             create_topics(self.bootstrap, partitions=self.partitions)
             self._exit = self._exit.pop_all()
@@ -62,18 +78,30 @@ class Ground:
         with Registry(self.registry_url) as registry:
             return registry.codec(record)
 
-    def run(self, name: str) -> Run:
-        """Make the topics of a run's outputs; its bars and trades bear the broker's time of arrival."""
+    def run(self, name: str, *, keeps_outputs: bool = True) -> Run:
+        """Make the topics of a run's outputs; its bars and trades bear the broker's time of arrival.
+
+        Args:
+            keeps_outputs: Whether they are needed whole; else only the newest stay.
+        """
         run = Run(self, name)
         create_topics(self.bootstrap, partitions=self.partitions, prefixes=(run.settings.topic_prefix,))
-        stamped = ConfigEntry("message.timestamp.type", "LogAppendTime", incremental_operation=AlterConfigOpType.SET)
-        resources = [
-            ConfigResource(ResourceType.TOPIC, run.topic(record), incremental_configs=[stamped]) for record in _STAMPED
-        ]
-        admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
-        for future in admin.incremental_alter_configs(resources).values():
-            future.result(_TIMEOUT_S)
+        settings: dict[str, object] = {"message.timestamp.type": "LogAppendTime"}
+        for record in _STAMPED:
+            # Bars are few, and tell how far a drain was at any time.
+            more = {} if keeps_outputs or record is Bar else _DRAINED
+            self._set(run.topic(record), {**settings, **more})
         return run
+
+    def _set(self, topic: str, settings: Mapping[str, object]) -> None:
+        entries = [
+            ConfigEntry(name, str(value), incremental_operation=AlterConfigOpType.SET)
+            for name, value in settings.items()
+        ]
+        resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
+        admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+        for future in admin.incremental_alter_configs([resource]).values():
+            future.result(_TIMEOUT_S)
 
 
 class Run:
@@ -106,24 +134,69 @@ class Run:
         """Make a consumer for reading the run's topics; it commits nothing."""
         return Consumer(consumer_config(self.settings, f"{self.name}-reader-uncommitted"))
 
-    def edges(self, record: type[Record]) -> list[tuple[int, int]]:
-        """Give the timestamps, milliseconds, of the first and the last record of each partition that has any."""
-        consumer = self.reader()
+    def first_arrival_ms(self) -> int:
+        """Give when the first bar reached the broker.
+
+        Raises:
+            StateError: there is none.
+        """
+        return min(self._arrivals(Bar, is_first=True))
+
+    def last_arrival_ms(self) -> int:
+        """Give when the last bar or trade reached the broker.
+
+        Raises:
+            StateError: there is none.
+        """
+        return max(time for record in _STAMPED for time in self._arrivals(record, is_first=False))
+
+    def applied_by(self, time_ms: int) -> int:
+        """Give how many records of `market.ticks` were applied, at most, to make what had arrived by a time.
+
+        At most, because a partition counts up to the tick that triggered its next bar, and whole when none followed.
+        """
+        codec = self.ground.codec(Bar)
+        applied = 0
+        with _closing(self.reader()) as consumer:
+            for number in range(self.ground.partitions):
+                after = TopicPartition(self.topic(Bar), number, time_ms + 1)
+                (found,) = consumer.offsets_for_times([after], timeout=_TIMEOUT_S)
+                if found.offset < 0:
+                    ticks = TopicPartition(TICKS, number)
+                    applied += consumer.get_watermark_offsets(ticks, timeout=_TIMEOUT_S)[1]
+                else:
+                    bar = codec.decode(_message_at(consumer, found).value())
+                    assert isinstance(bar, Bar)
+                    applied += bar.cause_offset
+        return applied
+
+    def _arrivals(self, record: type[Record], *, is_first: bool) -> list[int]:
         found = []
-        try:
+        with _closing(self.reader()) as consumer:
             for number in range(self.ground.partitions):
                 pair = TopicPartition(self.topic(record), number)
                 low, high = consumer.get_watermark_offsets(pair, timeout=_TIMEOUT_S)
                 if high > low:
-                    found.append((_time_at(consumer, pair, low), _time_at(consumer, pair, high - 1)))
-        finally:
-            consumer.close()
+                    at = TopicPartition(pair.topic, number, low if is_first else high - 1)
+                    found.append(int(_message_at(consumer, at).timestamp()[1]))
+        if not found and record is Bar:
+            raise StateError(f"{self.name}: no bar was published")
         return found
 
 
-def _time_at(consumer: Consumer, pair: TopicPartition, offset: int) -> int:
-    consumer.assign([TopicPartition(pair.topic, pair.partition, offset)])
-    while True:
+@contextmanager
+def _closing(consumer: Consumer) -> Iterator[Consumer]:
+    try:
+        yield consumer
+    finally:
+        consumer.close()
+
+
+def _message_at(consumer: Consumer, place: TopicPartition) -> Any:
+    consumer.assign([place])
+    deadline = time.monotonic() + _TIMEOUT_S
+    while time.monotonic() < deadline:
         message = consumer.poll(1.0)
         if message is not None and message.error() is None:
-            return int(message.timestamp()[1])
+            return message
+    raise ServiceUnavailable("Kafka", f"{place.topic}[{place.partition}]", f"offset {place.offset} was not read")

@@ -26,6 +26,7 @@ _READY_S = 60.0
 _SLACK_S = 120.0
 _MOST_SAMPLES = 100_000
 _BEHIND_MS = 1_000.0
+_GAUGES = "latency_ms."
 _READ = 10_000
 _READ_S = 10.0
 
@@ -40,6 +41,38 @@ class _Interval:
 
     start: Ends
     end: Ends
+
+
+class _Reported:
+    """Latencies as the worker reports them every second, of its last few thousand observations."""
+
+    def __init__(self) -> None:
+        self._reports: dict[int, dict[str, float]] = {}
+
+    def note(self, workers: Workers) -> None:
+        for (component, _), metric in workers.observer.totals.latest.items():
+            if component == "worker":
+                self._reports[metric.ts_metric] = {
+                    name.removeprefix(_GAUGES): value
+                    for name, value in metric.gauges.items()
+                    if name.startswith(_GAUGES)
+                }
+
+    def summary(self) -> dict[str, Percentiles]:
+        """Give by name the median of the p50 and the greatest of all else, of the second half of the reports."""
+        reports = [self._reports[time] for time in sorted(self._reports)]
+        values: dict[str, dict[str, list[float]]] = {}
+        for report in reports[len(reports) // 2 :]:
+            for gauge, value in report.items():
+                name, _, measure = gauge.rpartition(".")
+                values.setdefault(name, {}).setdefault(measure, []).append(value)
+        return {
+            name: {
+                measure: round(float(np.median(found)) if measure == "p50" else max(found), 2)
+                for measure, found in measures.items()
+            }
+            for name, measures in sorted(values.items())
+        }
 
 
 def percentiles(millis: Millis) -> Percentiles:
@@ -72,11 +105,11 @@ def _at_rate(run: Run, workers: Workers, rate: int, seconds: float, markets: int
     records: tuple[type[Record], ...] = (Tick, Bar, Trade)
     start = {record: workers.observer.ends(record) for record in records}
     samples_before = len(workers.samples)
-    gauges: dict[str, float] = {}
+    reported = _Reported()
     pacer = start_pacer(run, rate, seconds, markets)
     while pacer.is_alive:
         workers.poll()
-        _note_gauges(workers, gauges)
+        reported.note(workers)
     sent = _sent(pacer)
     watched = workers.samples[samples_before:]
     workers.wait_drained(_SLACK_S)
@@ -94,7 +127,7 @@ def _at_rate(run: Run, workers: Workers, rate: int, seconds: float, markets: int
         "seconds": round(sent["seconds"], 1),
         **{name: percentiles(found) for name, found in millis.items() if len(found)},
         **{f"{name}_samples": len(found) for name, found in millis.items()},
-        "worker_reported_ms": {name: round(value, 2) for name, value in sorted(gauges.items())},
+        "worker_reported_ms": reported.summary(),
         "behind_at_end_ms": round(behind, 1),
         "send_lag_p99_ms": round(sent["send_lag_p99_ms"], 2),
         "send_lag_max_ms": round(sent["send_lag_max_ms"], 2),
@@ -121,17 +154,6 @@ def _sent(pacer: Child) -> dict[str, float]:
     if pacer.returncode:
         raise ServiceUnavailable("pacer", "this machine", f"ended with status {pacer.returncode}", fix=pacer.log_tail())
     return cast("dict[str, float]", json.loads(pacer.log_tail().splitlines()[-1]))
-
-
-def _note_gauges(workers: Workers, gauges: dict[str, float]) -> None:
-    """Keep the greatest of each latency that the worker reports; its windows are short."""
-    prefix = "latency_ms."
-    for (component, _), metric in workers.observer.totals.latest.items():
-        if component == "worker":
-            for name, value in metric.gauges.items():
-                if name.startswith(prefix):
-                    key = name.removeprefix(prefix)
-                    gauges[key] = max(value, gauges.get(key, 0.0))
 
 
 def _received(run: Run, span: _Interval) -> dict[int, tuple[NDArray[np.int64], int]]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from infra.bench.targets import targets
 from schemas.errors import ConfigurationError
 
 __all__ = ["Table", "markdown", "table_of"]
@@ -33,56 +34,86 @@ started for the run. Figures of different runs or machines do not compare; ratio
 
 _TITLES = {
     "engine": "Engine",
+    "profile": "Where the time goes",
     "peers": "Peers",
     "latency": "Latency",
     "codec": "Codec",
     "growth": "Growth",
+    "memory": "Memory",
     "sinks": "Sinks",
 }
 
-_DRAIN = """\
-A topic of `market.ticks` is filled, then each system reads it from the beginning to its end. The ticks are
-trades, keyed by group, in the flat Avro form of the platform, uncompressed, in record batches of up to 256 KiB;
-one in 200 repeats the one before, event times overtake each other by up to 20 ms, and each partition has a
-heartbeat every second. A system is measured on a prefix that takes it the time in the parameters: the topic is
-filled further between the systems' turns. Each starts cold in a process of its own, and one runs at a time.
+_TARGETS = """\
+## Targets
 
-`flashmm` is the worker, `faust -A processors.app worker`, with `FLASHMM_STAGES=normalise,bars`: decode,
-duplicates, age, order and spikes, bars in six timeframes, snapshots, everything published and acknowledged.
-`flashmm-with-trades` publishes every accepted trade as well as the bars. Both are timed by the broker: from the
-arrival of the first bar, which the first records of the log make, to the arrival of the last record, which the
-last ones make (`LogAppendTime`); one batch is not counted, since the first bar arrives when its batch is done.
-A run in which the worker does not report every record as received counts as failed."""
+What the platform is to reach, and what the runs below measured. Each ratio is of one run; where a target is missed,
+*Where the time goes* says what a tick costs.
+"""
+
+_DRAIN = """\
+A topic of `market.ticks` is filled and synced to disk, then systems read it from the beginning to its end, one at a
+time, each started anew in a process of its own. The ticks are trades, keyed by group, in the flat Avro form of the
+platform, uncompressed, in record batches of up to 256 KiB; one in 200 repeats the one before, event times overtake
+each other by up to 20 ms, and each partition has a heartbeat every second. The broker has the JVM options of Kafka's
+own start script and a heap of 1 GiB; the whole log fits the page cache.
+
+`flashmm` is the worker, `faust -A processors.app worker`, with `FLASHMM_STAGES=normalise,bars` and
+`FLASHMM_PUBLISH_TRADES=false`: decode, duplicates, age, order and spikes, bars in six timeframes, snapshots,
+everything published and acknowledged. `flashmm-with-trades` republishes every accepted trade as well. Both are timed
+by the broker's clock (`LogAppendTime`, whole milliseconds), from the arrival of the first bar to that of the last
+record, which the last records of the log make. What was applied by the first arrival is not counted: of each
+partition, all up to the tick that triggered its next bar, so the rate is rather too low. Start, join and the loading of
+compiled code lie before the first bar. A run in which the worker does not report every record as received, or writes
+a dead letter, counts as failed.
+
+`consumer-performance` is Kafka's own tool, which reads the same bytes, does not check their CRCs, and does nothing
+with them. It is timed from the end of its join, by its own detailed statistics, with its own settings (larger fetches
+and polls were slower) and the parallel collector, with which it was fastest. Java compiles while it runs: its first
+three million ticks, `first 3m`, are read several times slower than the rest. `warm` leaves out the first two seconds,
+of any system that tells it.
+
+CPU is that of all threads of the system, without the broker's; the broker shares the machine."""
 
 _METHODS = {
     "engine": f"""\
 {_DRAIN}
 
-`consumer-performance` is Kafka's own tool, which reads the same bytes and does nothing with them.""",
-    "peers": f"""\
-{_DRAIN}
+The systems drain the same log in turn, every other round in the opposite order; the log is as long as the fastest
+needs for the time in the parameters. A result is that of the median run, a ratio the median of those of the rounds.""",
+    "profile": """\
+The worker's own functions over the bytes of fetch responses of one partition, section by section, in one thread
+without Kafka: the least of five passes, in nanoseconds of CPU a tick of the log. The last three are run only where
+every trade is republished. What a tick costs the whole worker beyond their sum is the socket, Kafka's client, the event
+loop and Faust.""",
+    "peers": """\
+As in *Engine*, but the topic is filled further between the turns: each system is measured on a prefix that takes it
+the time in the parameters.
 
 The peers decode every tick and keep open, high, low, close and volume by symbol and second: less than `flashmm`
-does, and nothing is published. They are timed from the first tick decoded to the last one aggregated. Their
-programs and pinned versions are in `tests/bench/peers`. `consumer-performance` is Kafka's own tool, which only
-reads the bytes.""",
+does, and nothing is published. They are timed from the first tick decoded to the last one aggregated. Kafka Streams
+has one thread, its store in memory, no changelog, and the parallel collector, with which it was fastest. Their
+programs and pinned versions are in `tests/bench/peers`.""",
     "latency": """\
 A process of its own sends ticks at an even rate, through librdkafka as the platform's producers do; a tick
 bears the time at which it was to be sent (open loop), so a sender that falls behind shows as latency. The time
 is from there to the arrival in the broker's log (`LogAppendTime`, whole milliseconds) of what the tick
 triggered: every bar, and up to 100,000 trades evenly chosen. The first fifth of a run is left out. Percentiles
-are p50 / p99 / p99.9 / max. What the worker reports itself goes on to the broker's acknowledgement: the
-greatest of its windows. Rates rise until one is not kept up with: the last trade came more than a second late,
-or the sender could not keep its pace. `worker_cores` is CPU seconds a second.""",
+are p50 / p99 / p99.9 / max. What the worker reports itself goes on to the broker's acknowledgement: of its windows
+over the last few thousand records, in the second half of the run, the median p50 and the greatest of all else. Rates
+rise until one is not kept up with: the last trade came more than a second late, or the sender could not keep its
+pace. `worker, cores` is CPU seconds a second. Broker, sender and worker share the machine, and trades are
+republished.""",
     "codec": """\
 Single ticks as above, in one thread without Kafka: the best of five passes. `columns` is the compiled decoder
 on batches of 4,096 values, `codec` the platform's codec for one record. `fastavro` and `avro` are used without
 logical types, which is what they are fastest at.""",
     "growth": """\
-Drains as in *Engine*, publishing trades, each case on a broker of its own, with one thing changed at a time
-from 40 markets, 4 partitions and one worker; two workers start together and share the partitions, so their time
-includes a rebalance. `memory` is the resident size of a worker at an even rate, with its slope over the second
-half.""",
+Drains as in *Engine*, publishing bars, each case on a broker of its own, with one thing changed at a time
+from 40 markets, 4 partitions and one worker. What counts is the CPU a tick, of all workers together: two workers
+share the cores of this machine with the broker. They start together, and their time includes a rebalance.""",
+    "memory": """\
+The resident size of a worker at an even rate: at the start, in the middle and at the end, each the mean of a tenth of
+the time, and its slope over the second half.""",
     "sinks": """\
 The worker publishes trades and bars; then `flashmm sink …` writes them, alone, from the beginning of its
 topics. The rate is between the first and the last of its own reports that fall within the work.""",
@@ -93,6 +124,10 @@ _LABELS = {
     "ticks_per_s": "ticks/s",
     "records_per_s": "records/s",
     "ns_per_record": "ns a record",
+    "ns_per_tick": "ns a tick",
+    "warm_ticks_per_s": "warm, ticks/s",
+    "first_3m_ticks_per_s": "first 3m, ticks/s",
+    "runs_ticks_per_s": "runs, ticks/s",
     "cpu_us_per_tick": "CPU µs a tick",
     "rss_mb": "RSS MiB",
     "tick_to_bar_ms": "tick to bar, ms",
@@ -119,7 +154,7 @@ def markdown(documents: Sequence[Document]) -> str:
             problem = "is given twice" if name in by_name else "is not a benchmark's document"
             raise ConfigurationError("report", f"{name!r} {problem}", "Give one file of each `flashmm bench … --json`")
         by_name[name] = document
-    return "\n".join([_HEAD, *(_section(by_name[name]) for name in _TITLES if name in by_name)])
+    return "\n".join([_HEAD, _targets(by_name), *(_section(by_name[name]) for name in _TITLES if name in by_name)])
 
 
 def table_of(results: Sequence[Mapping[str, Any]]) -> Table:
@@ -134,6 +169,21 @@ def table_of(results: Sequence[Mapping[str, Any]]) -> Table:
     if len(keys) > _MOST_COLUMNS:
         head, *rows = [list(column) for column in zip(head, *rows, strict=True)]
     return Table(head, rows, notes)
+
+
+def _targets(documents: Mapping[str, Document]) -> str:
+    said = {True: "yes", False: "no", None: "not measured"}
+    rows = [
+        [
+            target.what,
+            f"{'at least' if target.is_least else 'at most'} {target.wanted:g}",
+            "" if target.measured is None else f"{target.measured:.4g}",
+            said[target.is_met],
+            _TITLES[target.bench],
+        ]
+        for target in targets(documents)
+    ]
+    return "\n".join([_TARGETS, *_table(["", "wanted", "measured", "met", "by"], rows), ""])
 
 
 def _is_shown(key: str) -> bool:
@@ -158,9 +208,19 @@ def _section(document: Document) -> str:
         "",
         *(line for note in table.notes for line in (f"{note}.", "")),
     ]
+    if name == "profile":
+        lines += [_sum(document), ""]
     if ratios := document.get("ratios"):
         lines += ["Ratios within this run:", "", *_table(["", "times"], [[k, _cell(v)] for k, v in ratios.items()]), ""]
     return "\n".join(lines)
+
+
+def _sum(document: Document) -> str:
+    """Add the sections of a tick up, without and with the republishing of trades."""
+    costs = {result["name"]: float(result["ns_per_tick"]) for result in document["results"]}
+    whole = sum(costs.values())
+    bare = sum(cost for name, cost in costs.items() if "trades" not in name)
+    return f"Together: {bare:.0f} ns a tick publishing bars, {whole:.0f} ns republishing trades too."
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

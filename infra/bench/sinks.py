@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from infra.bench.ground import Ground, Run
 from infra.bench.log import TickLog
@@ -27,27 +26,24 @@ Report = tuple[int, int]
 """Wall clock in microseconds, records written by then."""
 
 
-def sink_results(
-    folder: Path, trades: int, say: Callable[[str], None], *, markets: int = 40
-) -> list[dict[str, object]]:
+def sink_results(ground: Ground, trades: int, say: Callable[[str], None], *, markets: int) -> list[dict[str, object]]:
     """Let the worker publish trades and bars, then let each sink write them; gives a result each."""
-    with Ground(folder / "sinks") as ground:
-        log = TickLog(ground, markets=markets)
-        log.grow(trades)
-        run = ground.run("sinks")
-        with Workers(run) as workers:
-            workers.wait_drained(_DRAIN_S)
-            records = workers.published()
-        say(f"{records:,} trades and bars published")
-        stack = LocalStack(
-            ground.folder / "stack",
-            kafka=ground.bootstrap,
-            partitions=ground.partitions,
-            prefix=run.settings.topic_prefix,
-        )
-        with stack:
-            ran = stack.describe()
-            return [_result(run, name, stack, ran[name], say) for name in SINKS]
+    log = TickLog(ground, markets=markets)
+    log.grow(trades)
+    run = ground.run("sinks")
+    with Workers(run, publish_trades=True) as workers:
+        workers.wait_drained(_DRAIN_S)
+        records = workers.published()
+    say(f"{records:,} trades and bars published")
+    stack = LocalStack(
+        ground.folder / "stack",
+        kafka=ground.bootstrap,
+        partitions=ground.partitions,
+        prefix=run.settings.topic_prefix,
+    )
+    with stack:
+        ran = stack.describe()
+        return [_result(run, name, stack, ran[name], say) for name in SINKS]
 
 
 def _result(run: Run, name: str, stack: LocalStack, server: str, say: Callable[[str], None]) -> dict[str, object]:

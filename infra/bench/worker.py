@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
 import psutil
 
 from infra.bench.ground import Run
@@ -117,14 +117,12 @@ class Workers:
         if received != records or letters:
             raise StateError(f"{self.run.name}: {received} of {records} records received, {letters} dead letters")
 
-    def span_s(self) -> tuple[float, float]:
-        """Give the times, seconds since the epoch, when the first and the last output reached the broker."""
-        edges = [edge for record in (Bar, Trade) for edge in self.run.edges(record)]
-        return min(first for first, _ in edges) / 1_000, max(last for _, last in edges) / 1_000
-
     def cpu_between(self, start_s: float, end_s: float) -> float:
-        """Give the CPU seconds used between two moments, by the samples nearest to them."""
-        return _nearest(self.samples, end_s).cpu_s - _nearest(self.samples, start_s).cpu_s
+        """Give the CPU seconds used between two moments, seconds since the epoch."""
+        times = [sample.time_s for sample in self.samples]
+        used = [sample.cpu_s for sample in self.samples]
+        start, end = np.interp((start_s, end_s), times, used)
+        return float(end - start)
 
     @property
     def rss_peak(self) -> int:
@@ -149,7 +147,3 @@ class Workers:
             environment=environment,
             cwd=ROOT,
         )
-
-
-def _nearest(samples: Iterable[Sample], time_s: float) -> Sample:
-    return min(samples, key=lambda sample: abs(sample.time_s - time_s))

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,6 +24,9 @@ from schemas.errors import ConfigurationError
 __all__ = ["bench_app"]
 
 bench_app = typer.Typer(help="Measure on this machine, on a real Kafka of its own.", no_args_is_help=True)
+
+_DOCS = Path("docs/performance")
+_REPEATS = 3
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print machine, versions and results as JSON.")]
 Quick = Annotated[bool, typer.Option(help="A short form that shows that it works; its figures mean nothing.")]
@@ -51,7 +54,7 @@ def peers(
     as_json: AsJson = False,
 ) -> None:
     """Drain one log with the worker and with its peers; installs them on first use (2 GB)."""
-    names = [name.strip() for name in only.split(",") if name.strip()]
+    names = _names(only, PEERS)
     with _options(seconds, repeats, quick, note) as options:
         _show(suites.peers(options, names), as_json=as_json)
 
@@ -77,17 +80,31 @@ def codec(quick: Quick = False, note: Note = "", as_json: AsJson = False) -> Non
 
 
 @bench_app.command()
+def profile(quick: Quick = False, note: Note = "", as_json: AsJson = False) -> None:
+    """Run each section of the worker's code over fetched bytes, without Kafka: where its time goes."""
+    with _options(None, 1, quick, note) as options:
+        _show(suites.profile(options), as_json=as_json)
+
+
+@bench_app.command()
 def growth(
-    seconds: Seconds = None,
-    repeats: Repeats = 1,
-    minutes: Annotated[float, typer.Option(min=0.1, help="How long to watch memory.")] = 10.0,
+    seconds: Seconds = None, repeats: Repeats = 1, quick: Quick = False, note: Note = "", as_json: AsJson = False
+) -> None:
+    """Drain with more and more markets, partitions and workers."""
+    with _options(seconds, repeats, quick, note) as options:
+        _show(suites.growth(options), as_json=as_json)
+
+
+@bench_app.command()
+def memory(
+    minutes: Annotated[float, typer.Option(min=0.1, help="How long to watch.")] = 10.0,
     quick: Quick = False,
     note: Note = "",
     as_json: AsJson = False,
 ) -> None:
-    """Drain with more and more markets, partitions and workers; then watch memory over time."""
-    with _options(seconds, repeats, quick, note) as options:
-        _show(suites.growth(options, minutes), as_json=as_json)
+    """Watch the worker's memory over minutes at an even rate."""
+    with _options(None, 1, quick, note) as options:
+        _show(suites.memory(options, minutes), as_json=as_json)
 
 
 @bench_app.command()
@@ -95,6 +112,28 @@ def sinks(quick: Quick = False, note: Note = "", as_json: AsJson = False) -> Non
     """Write what the worker publishes into Redis and InfluxDB."""
     with _options(None, 1, quick, note) as options:
         _show(suites.sinks(options), as_json=as_json)
+
+
+@bench_app.command("all")
+def run_all(
+    out: Annotated[Path, typer.Option(help="Folder of the JSON; the page is written beside it.")] = _DOCS,
+    only: Annotated[str, typer.Option(help="Benchmarks, comma-separated.")] = ",".join(suites.SUITES),
+    quick: Quick = False,
+    note: Note = "",
+) -> None:
+    """Run every benchmark, one after the other, and write JSON and page: docs/performance and docs/performance.md.
+
+    A benchmark that is left out keeps its file, and its section of the page.
+    """
+    names = _names(only, suites.SUITES)
+    out.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        progress(f"flashmm bench {name}")
+        with _options(None, _REPEATS if name == "engine" else 1, quick, note) as options:
+            text = json.dumps(suites.SUITES[name](options), indent=2, ensure_ascii=False)
+        (out / f"{name}.json").write_text(f"{text}\n", encoding="utf-8")
+        documents = [_document(file) for file in sorted(out.glob("*.json"))]
+        out.with_suffix(".md").write_text(markdown(documents), encoding="utf-8")
 
 
 @bench_app.command()
@@ -108,6 +147,14 @@ def report(
         print(page, end="")
     else:
         out.write_text(page, encoding="utf-8")
+
+
+def _names(only: str, known: Iterable[str]) -> list[str]:
+    names = [name.strip() for name in only.split(",") if name.strip()]
+    for name in names:
+        if name not in known:
+            raise ConfigurationError("--only", f"there is no {name!r}", f"Choose among {', '.join(known)}")
+    return names
 
 
 @contextmanager

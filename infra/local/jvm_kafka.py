@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import subprocess
 import uuid
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Template
 
@@ -24,6 +25,7 @@ _ASSETS = Path(__file__).parents[1] / "kafka"
 _COPY_DEPENDENCIES = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 _FORMAT_TIMEOUT_S = 60
 _PROBE_TIMEOUT_S = 2.0
+_QUICK_START = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 
 
 def kafka_jars() -> Path:
@@ -51,6 +53,8 @@ class JvmKafka(Service):
         proxied_port: Port of a fault proxy. The broker then has a second listener, `proxy_upstream`, for clients that
             come through the proxy, and announces the proxy's port to them.
         heap_mb: Java heap in MiB.
+        jvm_options: Of the Java machine, beside its heap; by default it starts quickly and never compiles well.
+        properties: Settings of the broker beside those of `infra/kafka/server.properties`.
         is_bound: Whether the broker ends with this process.
     """
 
@@ -63,12 +67,16 @@ class JvmKafka(Service):
         port: int | None = None,
         proxied_port: int | None = None,
         heap_mb: int = 512,
+        jvm_options: Sequence[str] = _QUICK_START,
+        properties: Mapping[str, object] | None = None,
         is_bound: bool = True,
     ) -> None:
         self._directory = directory.absolute()
         self._wanted_port = port
         self._proxied_port = proxied_port
         self._heap_mb = heap_mb
+        self._jvm_options = tuple(jvm_options)
+        self._properties = dict(properties or {})
         self._is_bound = is_bound
         self.bootstrap = ""
         self.proxy_upstream = ""
@@ -85,8 +93,7 @@ class JvmKafka(Service):
                 java,
                 f"-Xms{min(256, self._heap_mb)}m",
                 f"-Xmx{self._heap_mb}m",
-                "-XX:+UseSerialGC",
-                "-XX:TieredStopAtLevel=1",
+                *self._jvm_options,
                 "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
                 "-cp",
                 classpath,
@@ -116,15 +123,14 @@ class JvmKafka(Service):
             advertised.append(f"PROXIED://{LOOPBACK}:{self._proxied_port}")
         template = Template((_ASSETS / "server.properties").read_text(encoding="utf-8"))
         path = self._directory / "server.properties"
-        path.write_text(
-            template.substitute(
-                controller_port=controller_port,
-                listeners=",".join([*listeners, f"CONTROLLER://{LOOPBACK}:{controller_port}"]),
-                advertised=",".join(advertised),
-                log_dir=self._directory / "records",
-            ),
-            encoding="utf-8",
+        properties = template.substitute(
+            controller_port=controller_port,
+            listeners=",".join([*listeners, f"CONTROLLER://{LOOPBACK}:{controller_port}"]),
+            advertised=",".join(advertised),
+            log_dir=self._directory / "records",
         )
+        more = "".join(f"{name}={value}\n" for name, value in self._properties.items())
+        path.write_text(properties + more, encoding="utf-8")
         return path
 
     def _format(self, java: str, classpath: str, properties: Path) -> None:
@@ -134,8 +140,7 @@ class JvmKafka(Service):
         done = subprocess.run(
             [
                 java,
-                "-XX:+UseSerialGC",
-                "-XX:TieredStopAtLevel=1",
+                *_QUICK_START,
                 "-cp",
                 classpath,
                 "kafka.tools.StorageTool",

@@ -1,4 +1,4 @@
-"""The book of a market, its best bid and ask, and whether either may be trusted.
+"""The book of a market, its best bid and ask, and whether either may be trusted, in compiled code.
 
 A market has up to two feeds of prices: its depth (CLEAR and LEVEL) and its top (TOP). Each has a state:
 
@@ -10,268 +10,362 @@ A market has up to two feeds of prices: its depth (CLEAR and LEVEL) and its top 
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
-from processors.kernel.ladder import Ladder
-from processors.kernel.steps import BookView
-from schemas.enums import BookState, Flag, Side
-from schemas.records import BookLevel, Market, Tick
+import numpy as np
+from numba import from_dtype, int64, types
 
-__all__ = ["BookLimits", "Feed", "MarketBook", "QuoteKey"]
+from processors.kernel.ladder import LADDERS, LEVELS, copy_best, put
+from schemas.columns import KINDS, SIDES
+from schemas.columns.rows import row_dtype
+from schemas.compiled import Array, compiled
+from schemas.enums import BookState, Flag, Side, TickKind
+from schemas.records import Quote
 
-QuoteKey: TypeAlias = tuple[BookState, int | None, int | None, int | None, int | None]
-"""What a quote says: state, bid price and size, ask price and size. A quote is made when it changes."""
+__all__ = [
+    "BEAT",
+    "BOOK",
+    "BOOKS",
+    "DEPTH",
+    "FEED",
+    "HEARD",
+    "SHOWN",
+    "SHOWN_OUT",
+    "STATES",
+    "TOP",
+    "apply_depth",
+    "apply_top",
+    "evaluate",
+    "marks_of",
+    "miss",
+    "note_status",
+    "show_views",
+    "state_of",
+]
 
 
-@dataclass(frozen=True, slots=True)
-class BookLimits:
-    """How much of a book is shown and kept, a side, and the silence that makes it STALE."""
-
-    depth: int
-    max_levels: int
-    stale_us: int
+def _dtype(names: str) -> np.dtype[Any]:
+    return np.dtype([(name, "<i8") for name in names.split()])
 
 
-@dataclass(slots=True)
-class Feed:
-    """One feed of a market's prices: its state and its last change.
+FEED = _dtype(
+    "exists source session heard_us is_synced is_gapped is_stale is_silent"
+    " offset ts_recv ts_event sequence flags no_event no_sequence"
+)
+"""One feed of a market's prices: who speaks on which connection, the clock when it last did; what its state is made of,
+`is_stale` being said by the source and `is_silent` judged from the clock; and its last change."""
+BOOK = _dtype(
+    "market bid_price bid_size ask_price ask_size"
+    " is_quoted quoted_state quoted_bid quoted_bid_size quoted_ask quoted_ask_size"
+    " is_changed changed_offset is_unseen seen_us"
+)
+"""A market: its top, of size 0 where a side is empty; what its last quote said; the first change since its book was
+last published; and whether it changed, or was confirmed, since it was last viewed."""
+BEAT = _dtype("exists session ts_recv")
+"""The last heartbeat of a source."""
+HEARD = _dtype("is_heard session clock_us")
+"""A source: its newest session, and the partition's clock when it was heard."""
+SHOWN = _dtype(
+    "book point_us first_offset offset ts_trigger state flags ts_event no_event ts_recv sequence no_sequence"
+    " feed_offset has_levels at bids asks"
+)
+"""A book to publish or to view: its levels are rows from `at` on, bids before asks, best first."""
 
-    Attributes:
-        source, session: Who speaks, on which connection.
-        heard_us: Partition clock when it last spoke of this market.
-        is_synced, is_gapped, is_stale, is_silent: What the state is made of; `is_stale` is said by the source,
-            `is_silent` judged from the clock.
-        offset, ts_recv, ts_event, sequence, flags: Of the last change.
-    """
+DEPTH, TOP = 0, 1
+STATES = tuple(BookState)
+_SYNCING, _LIVE = STATES.index(BookState.SYNCING), STATES.index(BookState.LIVE)
+_STALE, _GAPPED = STATES.index(BookState.STALE), STATES.index(BookState.GAPPED)
+_STALE_FLAG, _GAPPED_FLAG = int(Flag.STALE), int(Flag.GAPPED)
+_CLEAR, _BUY = KINDS.index(TickKind.CLEAR), SIDES.index(Side.BUY)
 
-    source: str
-    session: int
-    heard_us: int = 0
-    is_synced: bool = False
-    is_gapped: bool = False
-    is_stale: bool = False
-    is_silent: bool = False
-    offset: int = 0
-    ts_recv: int = 0
-    ts_event: int | None = None
-    sequence: int | None = None
-    flags: int = 0
 
-    @property
-    def state(self) -> BookState:
-        """How far it may be trusted."""
-        if self.is_gapped:
-            return BookState.GAPPED
-        if not self.is_synced:
-            return BookState.SYNCING
-        return BookState.STALE if self.is_stale or self.is_silent else BookState.LIVE
+def _array(dtype: np.dtype[Any]) -> Any:
+    return types.Array(from_dtype(dtype), 1, "C")
 
-    @property
-    def marks(self) -> int:
-        """The flags of the last change and those of the state."""
-        return self.flags | _STATE_FLAGS.get(self.state, 0)
 
-    def change(self, offset: int, tick: Tick, flags: int, now_us: int) -> None:
-        """Note a message: it ends silence. Another source's changes do not continue this one's snapshot."""
-        if self.source != tick.source:
-            self.is_synced = False
-        self.source = tick.source
-        self.session = tick.session
-        self.heard_us = now_us
-        self.is_stale = self.is_silent = False
-        self.offset = offset
-        self.ts_recv = tick.ts_recv
-        self.ts_event = tick.ts_event
-        self.sequence = tick.sequence
-        self.flags = flags
+BOOKS = types.Tuple(
+    (
+        _array(BOOK),
+        _array(FEED),
+        LADDERS,
+        LEVELS,
+        _array(HEARD),
+        _array(BEAT),
+        types.Array(int64, 2, "C"),
+        int64[::1],
+        _array(row_dtype(Quote)),
+        types.Tuple((_array(SHOWN), types.Array(int64, 2, "C"))),
+    )
+)
+"""Books by their numbers; two feeds of each, the depth before the top; two sides of each and their levels; sources
+heard and their heartbeats; the texts of each market; the bits of a quote's nulls: of its two prices and sizes, event
+time and sequence. Then room for quotes, and for books to show."""
+SHOWN_OUT = 9
 
-    def renew(self, *, is_synced: bool) -> None:
-        """Forget every fault: what follows is complete, or starts anew."""
-        self.is_synced = is_synced
-        self.is_gapped = self.is_stale = self.is_silent = False
 
-    def status(self, flags: int) -> None:
-        """Note what the source says of its feed; no flag says that it starts anew."""
-        if flags & Flag.GAPPED:
-            self.is_gapped = True
-        elif flags & Flag.STALE:
-            self.is_stale = True
+@compiled()
+def state_of(feed: Array) -> int:
+    """Say how far a feed may be trusted."""
+    if feed.is_gapped:
+        return _GAPPED
+    if not feed.is_synced:
+        return _SYNCING
+    return _STALE if feed.is_stale or feed.is_silent else _LIVE
+
+
+@compiled()
+def marks_of(feed: Array) -> int:
+    """Give the flags of the last change and those of the state."""
+    state = state_of(feed)
+    if state == _GAPPED:
+        return feed.flags | _GAPPED_FLAG  # type: ignore[no-any-return]
+    return feed.flags | _STALE_FLAG if state == _STALE else feed.flags  # type: ignore[no-any-return]
+
+
+@compiled()
+def _renew(feed: Array, is_synced: Any) -> None:
+    """Forget every fault: what follows is complete, or starts anew."""
+    feed.is_synced = 1 if is_synced else 0
+    feed.is_gapped = feed.is_stale = feed.is_silent = 0
+
+
+@compiled()
+def _change(lane: Array, feed: Array, source: int, tick: Array, flags: int, is_null: Any) -> None:
+    """Note a message: it ends silence. Another source's changes do not continue this one's snapshot."""
+    if not feed.exists or feed.source != source:
+        feed.is_synced = 0
+    feed.exists = 1
+    feed.source, feed.session, feed.heard_us = source, tick.session, lane.clock_us
+    feed.is_stale = feed.is_silent = 0
+    feed.offset, feed.ts_recv, feed.flags = lane.offset, tick.ts_recv, flags
+    feed.ts_event, feed.sequence = tick.ts_event, tick.sequence
+    feed.no_event, feed.no_sequence = is_null
+
+
+@compiled()
+def _touch(book: Array, offset: int) -> None:
+    book.is_unseen = 1
+    if not book.is_changed:
+        book.is_changed, book.changed_offset = 1, offset
+
+
+@compiled()
+def _quote(lane: Array, books: Any, number: int) -> None:
+    """Write a quote if it would be news. A SYNCING book has no best price: what it holds is no book."""
+    rows, feeds, ladders, levels, _, _, market_texts, bits, quotes, _ = books
+    book = rows[number]
+    has_top = feeds[2 * number + TOP].exists
+    feed = feeds[2 * number + (TOP if has_top else DEPTH)]
+    if not feed.exists:
+        return
+    state = state_of(feed)
+    bid = bid_size = ask = ask_size = 0
+    if state != _SYNCING and has_top:
+        bid, bid_size, ask, ask_size = book.bid_price, book.bid_size, book.ask_price, book.ask_size
+    elif state != _SYNCING:
+        keys, sizes = levels
+        bids, asks = ladders[2 * number], ladders[2 * number + 1]
+        if bids.count:
+            bid, bid_size = keys[bids.at + bids.count - 1], sizes[bids.at + bids.count - 1]
+        if asks.count:
+            ask, ask_size = -keys[asks.at + asks.count - 1], sizes[asks.at + asks.count - 1]
+    if (
+        book.is_quoted
+        and book.quoted_state == state
+        and book.quoted_bid == bid
+        and book.quoted_bid_size == bid_size
+        and book.quoted_ask == ask
+        and book.quoted_ask_size == ask_size
+    ):
+        return
+    book.is_quoted, book.quoted_state = 1, state
+    book.quoted_bid, book.quoted_bid_size, book.quoted_ask, book.quoted_ask_size = bid, bid_size, ask, ask_size
+    quote = quotes[lane.quotes]
+    lane.quotes += 1
+    quote.venue, quote.symbol = market_texts[book.market, 0], market_texts[book.market, 1]
+    quote.state, quote.market, quote.ts_trigger = state, book.market, lane.ts_recv
+    quote.bid_price, quote.bid_size, quote.ask_price, quote.ask_size = bid, bid_size, ask, ask_size
+    quote.ts_event, quote.ts_recv, quote.sequence = feed.ts_event, lane.ts_recv, feed.sequence
+    quote.flags = marks_of(feed)
+    quote.cause_topic, quote.cause_partition = lane.cause_topic, lane.cause_partition
+    quote.cause_first_offset, quote.cause_offset = feed.offset, lane.offset
+    quote.nulls = (
+        (0 if bid_size else bits[0] | bits[1])
+        | (0 if ask_size else bits[2] | bits[3])
+        | (bits[4] if feed.no_event else 0)
+        | (bits[5] if feed.no_sequence else 0)
+    )
+
+
+@compiled()
+def row_at(ticks: Array, kept: Array, part: int) -> Array:
+    """Give a part of a message: a row of the batch, or below 0 one kept from before (-1 is the first)."""
+    return ticks[part] if part >= 0 else kept[-1 - part]
+
+
+@compiled()
+def apply_depth(
+    lane: Array, books: Any, number: int, source: int, message: tuple[Array, Array, Array, int], is_null: Any
+) -> None:
+    """Apply a whole message of CLEAR and LEVEL; its sides must have room for its levels."""
+    rows, feeds, ladders, levels, _, _, _, _, _, _ = books
+    ticks, kept, parts, count = message
+    book, feed = rows[number], feeds[2 * number + DEPTH]
+    bids, asks = ladders[2 * number], ladders[2 * number + 1]
+    has_changed = is_cleared = False
+    flags = 0
+    for k in range(count):
+        level = row_at(ticks, kept, parts[k])
+        flags |= level.flags
+        if level.kind == _CLEAR:
+            bids.count = asks.count = 0
+            has_changed = is_cleared = True
+        elif level.side == _BUY:
+            has_changed |= put(bids, levels, level.price, level.size, lane.depth, lane.max_levels)
         else:
-            self.renew(is_synced=False)
+            has_changed |= put(asks, levels, level.price, level.size, lane.depth, lane.max_levels)
+    is_new, before = not feed.exists, state_of(feed)
+    _change(lane, feed, source, row_at(ticks, kept, parts[count - 1]), flags, is_null)
+    book.is_unseen = 1
+    if is_new or has_changed or state_of(feed) != before:
+        _touch(book, lane.offset)
+    if is_cleared:
+        # A CLEAR alone forgets; only one with levels is a snapshot.
+        _renew(feed, count > 1)
+    if not feeds[2 * number + TOP].exists:
+        _quote(lane, books, number)
 
 
-_STATE_FLAGS = {BookState.GAPPED: int(Flag.GAPPED), BookState.STALE: int(Flag.STALE)}
+@compiled()
+def apply_top(
+    lane: Array,
+    books: Any,
+    number: int,
+    source: int,
+    message: tuple[Array, Array, Array, int],
+    is_null: Any,
+    more_flags: int,
+) -> None:
+    """Apply a whole, accepted message of TOP."""
+    rows, feeds, _, _, _, _, _, _, _, _ = books
+    ticks, kept, parts, count = message
+    book, feed = rows[number], feeds[2 * number + TOP]
+    flags = more_flags
+    for k in range(count):
+        tick = row_at(ticks, kept, parts[k])
+        flags |= tick.flags
+        price = tick.price if tick.size else 0
+        if tick.side == _BUY:
+            book.bid_price, book.bid_size = price, tick.size
+        else:
+            book.ask_price, book.ask_size = price, tick.size
+    _change(lane, feed, source, row_at(ticks, kept, parts[count - 1]), flags, is_null)
+    _renew(feed, True)
+    if not feeds[2 * number + DEPTH].exists:
+        book.is_unseen = 1
+    _quote(lane, books, number)
 
 
-class MarketBook:
-    """The depth and the top of one market."""
+@compiled()
+def note_status(lane: Array, books: Any, number: int, flags: int) -> None:
+    """Note what the source says of a market's feeds; no flag says that they start anew."""
+    feeds = books[1]
+    for at in range(2 * number, 2 * number + 2):
+        feed = feeds[at]
+        if not feed.exists:
+            continue
+        if flags & _GAPPED_FLAG:
+            feed.is_gapped = 1
+        elif flags & _STALE_FLAG:
+            feed.is_stale = 1
+        else:
+            _renew(feed, False)
+    _touch(books[0][number], lane.offset)
+    _quote(lane, books, number)
 
-    def __init__(self, market: Market, limits: BookLimits) -> None:
-        self.market = market
-        self.depth: Feed | None = None
-        self.top: Feed | None = None
-        self.bids = Ladder(is_bid=True, depth=limits.depth, max_levels=limits.max_levels)
-        self.asks = Ladder(is_bid=False, depth=limits.depth, max_levels=limits.max_levels)
-        self.changed_offset: int | None = None
-        """Offset of the first change since the book was last published."""
-        self._limits = limits
-        self._best: list[tuple[int | None, int | None]] = [(None, None), (None, None)]
-        self._quoted: QuoteKey | None = None
-        self._view: BookView | None = None
 
-    def clear(self) -> None:
-        """Forget the levels: a snapshot follows."""
-        self.bids.clear()
-        self.asks.clear()
+@compiled()
+def miss(lane: Array, books: Any, number: int, is_depth: Any, is_top: Any) -> None:
+    """Note that a message was not applied: what it would have changed is not known until it is said anew."""
+    feeds = books[1]
+    for at in range(2 * number, 2 * number + 2):
+        feed = feeds[at]
+        if feed.exists and (is_depth if at == 2 * number + DEPTH else is_top):
+            feed.is_gapped = 1
+            _touch(books[0][number], lane.offset)
+    _quote(lane, books, number)
 
-    def commit(self, offset: int, tick: Tick, flags: int, now_us: int, *, has_changed: bool) -> None:
-        """End a message of levels. `tick` is its last; `has_changed` tells of the levels shown."""
-        depth = self.depth
-        if depth is None:
-            depth = self.depth = Feed(tick.source, tick.session)
-            has_changed = True
-        before = depth.state
-        depth.change(offset, tick, flags, now_us)
-        self._view = None
-        if has_changed or depth.state is not before:
-            self._touch(offset)
 
-    def cleared(self, *, is_snapshot: bool) -> None:
-        """End a message that had a CLEAR: with a snapshot the book is whole, else it is nothing yet."""
-        if self.depth is not None:
-            self.depth.renew(is_synced=is_snapshot)
+@compiled()
+def _show(lane: Array, books: Any, number: int, feed: Array, has_levels: Any) -> Array:
+    """Write the best levels of both sides; of a market without depth, its top."""
+    rows, feeds, ladders, levels, _, _, _, _, _, (shown, pairs) = books
+    book, row = rows[number], shown[lane.shown]
+    lane.shown += 1
+    row.book, row.offset, row.ts_trigger = number, lane.offset, lane.ts_recv
+    row.state, row.flags = state_of(feed), marks_of(feed)
+    row.ts_event, row.no_event, row.ts_recv = feed.ts_event, feed.no_event, feed.ts_recv
+    row.sequence, row.no_sequence, row.feed_offset = feed.sequence, feed.no_sequence, feed.offset
+    row.at, row.bids, row.asks, row.has_levels = lane.shown_levels, 0, 0, 1 if has_levels else 0
+    if not has_levels:
+        return row
+    at = lane.shown_levels
+    if feeds[2 * number + DEPTH].exists:
+        row.bids = copy_best(ladders[2 * number], levels, lane.depth, pairs, at)
+        row.asks = copy_best(ladders[2 * number + 1], levels, lane.depth, pairs, at + row.bids)
+    else:
+        if book.bid_size:
+            pairs[at, 0], pairs[at, 1], row.bids = book.bid_price, book.bid_size, 1
+        if book.ask_size:
+            pairs[at + row.bids, 0], pairs[at + row.bids, 1], row.asks = book.ask_price, book.ask_size, 1
+    lane.shown_levels += row.bids + row.asks
+    return row
 
-    def quote(self, offset: int, ticks: list[Tick], flags: int, now_us: int) -> None:
-        """Take the tops of one message."""
-        tick = ticks[-1]
-        if self.top is None:
-            self.top = Feed(tick.source, tick.session)
-        for one in ticks:
-            self._best[one.side is Side.SELL] = (one.price, one.size) if one.size else (None, None)
-        self.top.change(offset, tick, flags, now_us)
-        self.top.renew(is_synced=True)
-        if self.depth is None:
-            self._view = None
 
-    def status(self, offset: int, flags: int) -> None:
-        """Note what the source says of the market's feeds."""
-        for feed in (self.depth, self.top):
-            if feed is not None:
-                feed.status(flags)
-        self._touch(offset)
-
-    def lose(self, offset: int, *, depth: bool, top: bool) -> None:
-        """Note that a message was not applied: what it would have changed is not known until it is said anew."""
-        for feed, is_hit in ((self.depth, depth), (self.top, top)):
-            if feed is not None and is_hit:
-                feed.status(Flag.GAPPED)
-                self._touch(offset)
-
-    def hear(self, point_us: int, offset: int, heard: dict[str, tuple[int, int]]) -> bool:
-        """Judge silence at a grid point, from each source's session and the clock when it was heard; True if news."""
+@compiled()
+def evaluate(lane: Array, books: Any, point_us: int, is_published: Any) -> None:
+    """Judge silence at a grid point, and show the books that changed since they last were published."""
+    rows, feeds, _, _, heard, _, _, _, _, _ = books
+    for number in range(lane.books):
+        book = rows[number]
         is_news = False
-        for feed in (self.depth, self.top):
-            if feed is None or not feed.is_synced:
+        for at in range(2 * number, 2 * number + 2):
+            feed = feeds[at]
+            if not feed.is_synced:
                 continue
-            session, heard_us = heard[feed.source]
-            last = max(heard_us, feed.heard_us) if session == feed.session else feed.heard_us
-            is_silent = point_us - last > self._limits.stale_us
-            if is_silent is not feed.is_silent:
+            last = feed.heard_us
+            source = heard[feed.source]
+            if source.session == feed.session and source.clock_us > last:
+                last = source.clock_us
+            is_silent = 1 if point_us - last > lane.stale_us else 0
+            if is_silent != feed.is_silent:
                 feed.is_silent = is_silent
                 is_news = True
-                self._touch(offset)
-        return is_news
+                _touch(book, lane.offset)
+        if is_news:
+            _quote(lane, books, number)
+        if is_published and book.is_changed and feeds[2 * number + DEPTH].exists:
+            row = _show(lane, books, number, feeds[2 * number + DEPTH], True)
+            row.point_us, row.first_offset = point_us, book.changed_offset
+            book.is_changed = 0
 
-    def _touch(self, offset: int) -> None:
-        self._view = None
-        if self.changed_offset is None:
-            self.changed_offset = offset
 
-    @property
-    def depth_or_empty(self) -> Feed:
-        """The depth; of a market that has none, one that was never in sync."""
-        return self.depth or Feed("", 0)
-
-    @property
-    def quoting(self) -> Feed | None:
-        """The feed that quotes come from: the top where the venue sends it, else the depth."""
-        return self.top or self.depth
-
-    def requote(self) -> QuoteKey | None:
-        """Give what a quote would say, if that is news. A SYNCING book has no best price: what it holds is no book."""
-        feed = self.quoting
-        if feed is None:
-            return None
-        state = feed.state
-        if state is BookState.SYNCING:
-            key: QuoteKey = (state, None, None, None, None)
-        elif feed is self.top:
-            key = (state, *self._best[0], *self._best[1])
-        else:
-            key = (state, *self.bids.best(), *self.asks.best())
-        if key == self._quoted:
-            return None
-        self._quoted = key
-        return key
-
-    def view(self, beats: dict[str, tuple[int, int]]) -> BookView | None:
-        """Give the book as it stands, else the top; None of a market that has neither.
-
-        Args:
-            beats: Of each source the session and `ts_recv` of its last HEARTBEAT: it confirms what is known.
-        """
-        feed = self.depth or self.top
-        if feed is None:
-            return None
-        ts_change = feed.ts_recv
-        session, ts_beat = beats.get(feed.source, (0, 0))
-        if session == feed.session and ts_beat > ts_change:
-            ts_change = ts_beat
-        view = self._view
-        if view is None or view.ts_change != ts_change:
-            bids, asks = (view.bids, view.asks) if view else self.shown()
-            view = self._view = BookView(
-                self.market,
-                feed.state,
-                bids,
-                asks,
-                ts_change,
-                feed.ts_event,
-                feed.sequence,
-                feed.marks,
-                feed.offset,
-            )
-        return view
-
-    def shown(self) -> tuple[tuple[BookLevel, ...], tuple[BookLevel, ...]]:
-        """Give the best levels of both sides; of a market without depth, its top."""
-        if self.depth is not None:
-            return self.bids.levels(self._limits.depth), self.asks.levels(self._limits.depth)
-        bids, asks = (
-            () if price is None or size is None else (BookLevel(price=price, size=size),) for price, size in self._best
-        )
-        return bids, asks
-
-    def state(self) -> list[Any]:
-        """Give what is remembered."""
-        return [
-            self.bids.state(),
-            self.asks.state(),
-            None if self.depth is None else list(astuple(self.depth)),
-            None if self.top is None else list(astuple(self.top)),
-            [list(side) for side in self._best],
-            None if self._quoted is None else list(self._quoted),
-            self.changed_offset,
-        ]
-
-    def restore(self, state: list[Any]) -> None:
-        """Take back what `state` gave."""
-        bids, asks, depth, top, best, quoted, self.changed_offset = state
-        self.bids.restore(bids)
-        self.asks.restore(asks)
-        self.depth = None if depth is None else Feed(*depth)
-        self.top = None if top is None else Feed(*top)
-        self._best = [(price, size) for price, size in best]
-        self._quoted = None if quoted is None else (BookState(quoted[0]), *quoted[1:])
-        self._view = None
+@compiled()
+def show_views(lane: Array, books: Any) -> None:
+    """Show every market with a book or a quote that changed, or that its source confirmed, since it was last viewed."""
+    rows, feeds, _, _, _, beats, _, _, _, _ = books
+    for number in range(lane.books):
+        book = rows[number]
+        feed = feeds[2 * number + DEPTH]
+        if not feed.exists:
+            feed = feeds[2 * number + TOP]
+            if not feed.exists:
+                continue
+        seen_us = feed.ts_recv
+        beat = beats[feed.source]
+        if beat.session == feed.session and beat.ts_recv > seen_us:
+            seen_us = beat.ts_recv
+        if book.is_unseen or book.seen_us != seen_us:
+            row = _show(lane, books, number, feed, book.is_unseen)
+            row.point_us = seen_us
+            book.is_unseen, book.seen_us = 0, seen_us

@@ -5,27 +5,64 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.kernel.lane import take_plain
+from processors.kernel.bookdesk import Books
+from processors.kernel.clock import WATCHDOG
+from processors.kernel.config import NormaliseConfig
+from processors.kernel.cursor import Cursor
+from processors.kernel.lane import LANE
 from processors.kernel.memory import Memory
-from processors.kernel.steprows import STEP, TRADE, StepRows
-from processors.kernel.steps import TradeStep
+from processors.kernel.names import Names
+from processors.kernel.parts import Parts
+from processors.kernel.rowlane import take_rows
+from processors.kernel.steprows import GAP, STEP, TRADE, StepRows
+from processors.kernel.steps import GapStep, Step, TradeStep, WatermarkStep
 from processors.kernel.tradetable import TradeTable
-from schemas.columns import KINDS, TickColumns
+from schemas.columns import TickColumns
 from schemas.columns.layout import layout_of
-from schemas.enums import TickKind
+from schemas.numbers import INT64_MAX
 from schemas.records import Tick, Trade
 
-__all__ = ["FastLane"]
+__all__ = ["FastLane", "new_lanes"]
 
 _TICK_BITS, _TRADE_BITS = layout_of(Tick).null_bits, layout_of(Trade).null_bits
 _BITS = np.array(
     [
-        *(_TICK_BITS[name] for name in ("ts_event", "trade_id", "sequence")),
+        *(_TICK_BITS[name] for name in ("ts_event", "trade_id", "sequence", "watermark")),
         *(bit for name in _TRADE_BITS for bit in (_TICK_BITS[name], _TRADE_BITS[name])),
     ],
     np.int64,
 )
-_TRADE = KINDS.index(TickKind.TRADE)
+_STEPS_PER_ROW = 3
+
+
+def new_lanes(
+    config: NormaliseConfig, names: Names, cursor: Cursor, *, is_stepwise: bool, is_told: bool
+) -> NDArray[np.void]:
+    """Make the one row of `LANE`: the limits, and nothing done yet."""
+    threshold = config.spike_threshold
+    values = {
+        "max_ahead_us": config.max_ahead_us,
+        "max_age_us": config.max_age_us,
+        "skew_us": config.skew_us,
+        "numerator": threshold.numerator,
+        "denominator": threshold.denominator,
+        "greatest_price": INT64_MAX // max(threshold.numerator, threshold.denominator),
+        "max_parts": config.max_message_records,
+        "depth": config.book_depth,
+        "max_levels": config.max_levels,
+        "stale_us": config.stale_us,
+        "cause_topic": names.text(cursor.topic),
+        "cause_partition": cursor.partition,
+        "watchdog": names.text(WATCHDOG),
+        "nothing": names.text(""),
+        "is_stepwise": is_stepwise,
+        "is_reject_plain": not is_told,
+        "is_published": cursor.trades.is_published,
+    }
+    lanes = np.zeros(1, LANE)
+    for name, value in values.items():
+        lanes[name] = value
+    return lanes
 
 
 class FastLane:
@@ -35,59 +72,72 @@ class FastLane:
         offsets: Of each row, in the log.
     """
 
-    def __init__(self, memory: Memory, trades: TradeTable, columns: TickColumns, offsets: NDArray[np.int64]) -> None:
+    def __init__(
+        self,
+        memory: Memory,
+        books: Books,
+        parts: Parts,
+        trades: TradeTable,
+        columns: TickColumns,
+        offsets: NDArray[np.int64],
+    ) -> None:
         self._memory = memory
+        self._books = books
         self._trades = trades
         self._columns = columns
         self._offsets = offsets
+        self._batch = parts.begin(columns, offsets)
         self._text = np.frombuffer(columns.text, np.uint8)
-        self._step_rows = np.empty(2 * len(columns), STEP)
+        self._step_rows = np.empty(_STEPS_PER_ROW * len(columns), STEP)
         self._steps = 0
         self._numbers = np.zeros(0, np.int64)
         self._known = -1
         self._streams = np.full((len(columns.strings), 3), -1, np.int64)
 
-    def is_trade(self, row: int) -> bool:
-        """Tell whether a row may be a plain trade."""
-        return bool(self._columns.kind[row] == _TRADE)
-
-    def ts_recv(self, row: int) -> int:
-        """Give the receipt of a row."""
-        return int(self._columns.ts_recv[row])
-
-    def take(self, limits: NDArray[np.void], begin: int, end: int) -> tuple[int, StepRows]:
-        """Take plain trades; gives the first row that is left, and the steps of those taken."""
+    def take(self, lanes: NDArray[np.void], begin: int) -> tuple[int, StepRows]:
+        """Take rows from `begin` on; gives the first that is left, and the steps of those taken."""
         memory, names = self._memory, self._memory.names
         if self._known != len(names.texts):
             self._known = len(names.texts)
             self._numbers = names.find(self._columns.strings)
-        self._trades.fit(end - begin)
-        limits["trades"], limits["steps"] = self._trades.count, self._steps
-        at = take_plain(
-            limits,
-            self._columns.rows,
-            self._offsets,
+        self._trades.fit(len(self._columns) - begin)
+        lanes["trades"], lanes["steps"] = self._trades.count, self._steps
+        at = take_rows(
+            lanes,
+            self._batch,
             self._text,
             (self._numbers, memory.slots, self._streams),
             (names.market_texts, _BITS),
-            (memory.streams.rows, memory.prints.rows, memory.heard.rows),
+            (
+                memory.streams.rows,
+                memory.prints.rows,
+                memory.tops.rows,
+                memory.last_tops.rows,
+                memory.books.rows,
+            ),
             memory.seen.arrays(),
+            self._books.arrays(),
             (self._step_rows, self._trades.rows),
             memory.ahead,
             begin,
-            end,
+            len(self._columns),
         )
-        self._trades.count = int(limits["trades"][0])
-        before, self._steps = self._steps, int(limits["steps"][0])
+        self._trades.count = int(lanes["trades"][0])
+        before, self._steps = self._steps, int(lanes["steps"][0])
         return at, self._step_rows[before : self._steps]
 
-    def steps_of(self, rows: StepRows) -> list[TradeStep]:
+    def steps_of(self, rows: StepRows) -> list[Step]:
         """Give the steps as objects."""
-        found = []
-        for kind, offset, flags in rows[["kind", "offset", "flags"]].tolist():
-            assert kind == TRADE
-            tick = self._columns.tick(int(np.searchsorted(self._offsets, offset)))
-            assert tick is not None
-            assert tick.trade_id is not None
-            found.append(TradeStep(tick, offset, flags, tick.trade_id))
+        names = self._memory.names
+        found: list[Step] = []
+        for kind, market, source, offset, ts_recv, at_us, is_null, flags, *_ in rows.tolist():
+            if kind == TRADE:
+                tick = self._columns.tick(int(np.searchsorted(self._offsets, offset)))
+                assert tick is not None
+                assert tick.trade_id is not None
+                found.append(TradeStep(tick, offset, flags, tick.trade_id))
+            elif kind == GAP:
+                found.append(GapStep(names.markets[market], offset, ts_recv))
+            else:
+                found.append(WatermarkStep(names.texts[source], None if is_null else at_us, offset, ts_recv))
         return found

@@ -8,13 +8,14 @@ from typing import Any
 from processors.kernel.dedup import trade_key
 from processors.kernel.held import Held
 from processors.kernel.memory import Memory
-from processors.kernel.spike import Prices, SpikeGuard, SpikeLimits, TradeGuard
+from processors.kernel.spike import Prices, SpikeLimits, TopGuard, TradeGuard
 from schemas.enums import Flag, Side, TickKind
 from schemas.reasons import RejectReason
 from schemas.records import Tick
 
 __all__ = ["MarketJudge", "invalid"]
 
+_SIDES = (Side.BUY, Side.SELL)
 _NO_SIDE = frozenset({TickKind.HEARTBEAT, TickKind.BLOCK, TickKind.STATUS, TickKind.CLEAR})
 
 
@@ -45,16 +46,14 @@ class MarketJudge:
     """
 
     def __init__(self, limits: SpikeLimits, max_age_us: int, skew_us: int, memory: Memory, market: int) -> None:
-        memory.prints.fit(market + 1)
-        memory.prints.rows["is_judged"][market] = True
+        memory.fit_market(market)
+        memory.prints.rows["is_judged"][market] = memory.tops.rows["is_judged"][market] = True
         self.market = market
         self.trades = TradeGuard(limits, memory.prints, market)
-        self.tops = SpikeGuard(limits)
+        self.tops = TopGuard(limits, memory.tops, market)
         self._max_age_us = max_age_us
         self._skew_us = skew_us
         self._memory = memory
-        # By side: source, session, sequence and event time of the last top.
-        self._last_tops: dict[Side, tuple[str, int, int | None, int | None]] = {}
 
     def trade_fault(self, tick: Tick) -> RejectReason | None:
         """Say why a trade is rejected, None if it is not; its key is known from now on."""
@@ -82,7 +81,7 @@ class MarketJudge:
             if self._is_before_last(tick):
                 return RejectReason.OUT_OF_ORDER
         for _, tick in held:
-            self._last_tops[tick.side] = (tick.source, tick.session, tick.sequence, tick.ts_event)
+            self._note_top(tick.side, tick.source, tick.session, tick.sequence, tick.ts_event)
         return None
 
     @staticmethod
@@ -103,7 +102,7 @@ class MarketJudge:
         return ts_event is not None and tick.ts_recv - ts_event > self._max_age_us and not tick.flags & Flag.REPLAYED
 
     def _is_before_last(self, tick: Tick) -> bool:
-        last = self._last_tops.get(tick.side)
+        last = self._last_top(tick.side)
         if last is None:
             return False
         source, session, sequence, ts_event = last
@@ -112,6 +111,26 @@ class MarketJudge:
         if sequence is not None and tick.sequence is not None:
             return tick.sequence <= sequence
         return ts_event is not None and tick.ts_event is not None and tick.ts_event < ts_event
+
+    def _last_top(self, side: Side) -> tuple[str, int, int | None, int | None] | None:
+        """Give source, session, sequence and event time of the last top of a side."""
+        row = self._memory.last_tops.rows[2 * self.market + _SIDES.index(side)]
+        exists, source, session, sequence, ts_event, no_sequence, no_event = row.item()
+        if not exists:
+            return None
+        name = self._memory.names.texts[source]
+        return name, session, None if no_sequence else sequence, None if no_event else ts_event
+
+    def _note_top(self, side: Side, source: str, session: int, sequence: int | None, ts_event: int | None) -> None:
+        self._memory.last_tops.rows[2 * self.market + _SIDES.index(side)] = (
+            True,
+            self._memory.names.text(source),
+            session,
+            sequence or 0,
+            ts_event or 0,
+            sequence is None,
+            ts_event is None,
+        )
 
     def pending(self) -> list[Held]:
         """Give the records held as spikes."""
@@ -124,7 +143,7 @@ class MarketJudge:
             self.trades.state(),
             self.tops.state(),
             int(row["last_event_us"]) if row["has_event"] else None,
-            [[str(side), *last] for side, last in self._last_tops.items()],
+            [[str(side), *last] for side in _SIDES if (last := self._last_top(side)) is not None],
         ]
 
     def restore(self, state: list[Any]) -> None:
@@ -134,6 +153,5 @@ class MarketJudge:
         row["has_event"], row["last_event_us"] = last_event_us is not None, last_event_us or 0
         self.trades.restore(trades)
         self.tops.restore(tops)
-        self._last_tops = {
-            Side(side): (source, session, sequence, ts_event) for side, source, session, sequence, ts_event in last_tops
-        }
+        for side, source, session, sequence, ts_event in last_tops:
+            self._note_top(Side(side), source, session, sequence, ts_event)

@@ -3,92 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
-from processors.kernel.books import BookLimits, MarketBook
+from processors.kernel.bookdesk import Books
+from processors.kernel.config import NormaliseConfig
 from processors.kernel.counters import TickCounters
+from processors.kernel.cursor import Cursor
 from processors.kernel.dedup import trade_key
 from processors.kernel.held import Held
 from processors.kernel.judge import MarketJudge
-from processors.kernel.memory import Memory
-from processors.kernel.spike import Print, SpikeLimits
-from processors.kernel.steprows import StepRows
-from processors.kernel.steps import BookView, Emit, GapStep, State, Step, TradeStep, WatermarkStep
-from processors.kernel.tradetable import TradeTable
-from schemas.enums import Flag, Side, TickKind
+from processors.kernel.memory import Growing, Memory
+from processors.kernel.spike import Print
+from processors.kernel.steps import GapStep, State, TradeStep, WatermarkStep
+from schemas.enums import Flag, TickKind
 from schemas.reasons import RejectReason
-from schemas.records import Book, BookLevel, Market, Quote, Tick
+from schemas.records import Market, Tick
 
-__all__ = ["Cursor", "Limits", "Markets"]
+__all__ = ["Markets"]
 
 _DEPTH_KINDS = frozenset({TickKind.LEVEL, TickKind.CLEAR, TickKind.STATUS})
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What the markets are judged by; see `NormaliseConfig`."""
-
-    spike: SpikeLimits
-    book: BookLimits
-    max_age_us: int
-    skew_us: int
-
-
-@dataclass(slots=True)
-class Cursor:
-    """The record in progress, and where what follows from it goes.
-
-    Attributes:
-        offset, ts_recv: Of the record being applied: the cause and the trigger of all that is emitted.
-        now_us: The partition's clock.
-        trades: Takes the accepted ones.
-    """
-
-    topic: str
-    partition: int
-    emit: Emit
-    trades: TradeTable
-    steps: list[Step | StepRows] = field(default_factory=list)
-    offset: int = 0
-    ts_recv: int = 0
-    now_us: int = 0
 
 
 class Markets:
     """Every market of a partition."""
 
-    def __init__(self, limits: Limits, counters: TickCounters, cursor: Cursor, memory: Memory) -> None:
+    def __init__(
+        self, config: NormaliseConfig, counters: TickCounters, cursor: Cursor, memory: Memory, books: Books
+    ) -> None:
         self._memory = memory
-        self._limits = limits
+        self._config = config
         self._counters = counters
         self._cursor = cursor
-        self._books: dict[Market, MarketBook] = {}
+        self._books = books
         self._judges: dict[Market, MarketJudge] = {}
-        # By source: its session, with ts_recv of its last heartbeat.
-        self._beats: dict[str, tuple[int, int]] = {}
 
     # What is lost
 
     def hear(self, source: str, session: int) -> None:
         """Note that a source spoke."""
         number = self._memory.names.text(source)
-        self._memory.heard.fit(number + 1)
-        rows = self._memory.heard.rows
-        is_heard, known, clock_us = rows[number].item()
-        heard = (session, self._cursor.now_us)
-        if not is_heard or (known <= session and heard != (known, clock_us)):
-            rows[number] = (1, *heard)
-
-    def _heard(self) -> dict[str, tuple[int, int]]:
-        """Give of each source its newest session and the clock when it was heard."""
-        names = self._memory.names.texts
-        rows = self._memory.heard.rows.tolist()
-        return {
-            name: (session, clock_us)
-            for name, (is_heard, session, clock_us) in zip(names, rows, strict=False)
-            if is_heard
-        }
+        self._memory.fit_source(number)
+        row = self._memory.heard.rows[number]
+        if not row["is_heard"] or row["session"] <= session:
+            self._memory.heard.rows[number] = (1, session, self._cursor.now_us)
 
     def gap(self, market: Market) -> None:
         """Tell the later stages that a market's data has a hole here."""
@@ -97,26 +53,23 @@ class Markets:
     def restart(self, market: Market) -> None:
         """A new connection: what was said since the old one is missing, and a book is no book until its snapshot."""
         self.gap(market)
-        self._set_status(market, 0)
+        self._books.status(market, 0)
 
     def lose(self, held: Sequence[Held]) -> None:
         """Parts of a message are not applied: what they would have changed is wrong from here on."""
         kinds = {tick.kind for _, tick in held}
         tick = held[0][1]
-        book = self._books.get(tick.market)
         if not tick.symbol or not kinds - {TickKind.UNKNOWN}:
             return
         if kinds != {TickKind.TOP}:
             self.gap(tick.market)
-        if book is not None:
-            book.lose(self._cursor.offset, depth=bool(kinds & _DEPTH_KINDS), top=TickKind.TOP in kinds)
-            self._publish_quote(book)
+        self._books.miss(tick.market, depth=bool(kinds & _DEPTH_KINDS), top=TickKind.TOP in kinds)
 
     def lose_all(self) -> None:
         """A part of the log is missing: every market has a hole, every book is wrong."""
         for market in dict.fromkeys((*self._judges, *self._books)):
             self.gap(market)
-            self._set_status(market, Flag.GAPPED)
+            self._books.status(market, Flag.GAPPED)
 
     # What is said
 
@@ -138,50 +91,24 @@ class Markets:
                 self._say(*entry)
         if levels:
             self._counters.accepted += len(levels)
-            self._levels(levels)
+            self._books.apply_depth(levels[-1].market, levels)
         if tops:
             self._top(tops)
 
     def _say(self, offset: int, tick: Tick) -> None:
         if tick.kind is TickKind.HEARTBEAT:
-            self._beats[tick.source] = (tick.session, tick.ts_recv)
+            number = self._memory.names.text(tick.source)
+            self._memory.fit_source(number)
+            self._memory.beats.rows[number] = (True, tick.session, tick.ts_recv)
             self._cursor.steps.append(WatermarkStep(tick.source, tick.watermark, offset, tick.ts_recv))
         elif tick.kind is TickKind.STATUS and tick.symbol:
             if tick.flags & (Flag.GAPPED | Flag.STALE):
                 self.gap(tick.market)
-            self._book_of(tick.market)
-            self._set_status(tick.market, tick.flags)
-
-    def _set_status(self, market: Market, flags: int) -> None:
-        book = self._books.get(market)
-        if book is not None:
-            book.status(self._cursor.offset, flags)
-            self._publish_quote(book)
-
-    def _levels(self, levels: Sequence[Tick]) -> None:
-        tick = levels[-1]
-        book = self._book_of(tick.market)
-        put_bid, put_ask = book.bids.put, book.asks.put
-        has_changed = is_cleared = False
-        flags = 0
-        for level in levels:
-            flags |= level.flags
-            if level.kind is TickKind.CLEAR:
-                book.clear()
-                has_changed = is_cleared = True
-            elif (put_bid if level.side is Side.BUY else put_ask)(level.price, level.size):
-                has_changed = True
-        # A CLEAR alone forgets; only one with levels is a snapshot.
-        is_snapshot = is_cleared and len(levels) > 1
-        cursor = self._cursor
-        book.commit(cursor.offset, tick, flags, cursor.now_us, has_changed=has_changed)
-        if is_cleared:
-            book.cleared(is_snapshot=is_snapshot)
-        if book.top is None:
-            self._publish_quote(book)
+            self._books.open(tick.market)
+            self._books.status(tick.market, tick.flags)
 
     def _top(self, held: list[Held]) -> None:
-        judge = self._judge_of(held[0][1].market)
+        judge = self.judge_of(held[0][1].market)
         reason = judge.top_fault(held)
         if reason is not None:
             self._counters.reject_all(held, reason)
@@ -200,14 +127,10 @@ class Markets:
 
     def _accept_top(self, held: Sequence[Held], flags: int) -> None:
         self._counters.accepted += len(held)
-        book = self._book_of(held[0][1].market)
-        for _, tick in held:
-            flags |= tick.flags
-        book.quote(self._cursor.offset, [tick for _, tick in held], flags, self._cursor.now_us)
-        self._publish_quote(book)
+        self._books.apply_top(held[0][1].market, [tick for _, tick in held], flags)
 
     def _trade(self, offset: int, tick: Tick) -> None:
-        judge = self._judge_of(tick.market)
+        judge = self.judge_of(tick.market)
         reason = judge.trade_fault(tick)
         if reason is not None:
             self._counters.reject(offset, tick, reason)
@@ -232,91 +155,6 @@ class Markets:
         cursor.steps.append(TradeStep(tick, offset, flags, trade_id))
         cursor.trades.put(tick, trade_id, flags, offset, cursor.offset, cursor.ts_recv)
 
-    # What is shown
-
-    @property
-    def has_books(self) -> bool:
-        """Tell whether grid points matter: there is a book, or a quote."""
-        return bool(self._books)
-
-    def evaluate(self, point: int, *, is_published: bool) -> None:
-        """Judge silence at a grid point, and publish the books that changed since they last were."""
-        if not self._books:
-            return
-        cursor = self._cursor
-        heard = self._heard()
-        for book in self._books.values():
-            if book.hear(point, cursor.offset, heard):
-                self._publish_quote(book)
-            first = book.changed_offset
-            if is_published and first is not None and book.depth is not None:
-                book.changed_offset = None
-                cursor.emit(self._book(book, point, first, *book.shown()), cursor.ts_recv)
-
-    def views(self) -> dict[Market, BookView]:
-        """Give every market with a book or a quote, as it stands."""
-        views: dict[Market, BookView] = {}
-        for market, book in self._books.items():
-            view = book.view(self._beats)
-            if view is not None:
-                views[market] = view
-        return views
-
-    def books(self) -> list[Book]:
-        """Give the book of every market with all its levels, as it stands at the clock."""
-        return [
-            self._book(book, self._cursor.now_us, book.depth_or_empty.offset, book.bids.levels(), book.asks.levels())
-            for _, book in sorted(self._books.items())
-        ]
-
-    def _book(
-        self, book: MarketBook, point: int, first: int, bids: tuple[BookLevel, ...], asks: tuple[BookLevel, ...]
-    ) -> Book:
-        depth = book.depth_or_empty
-        cursor = self._cursor
-        return Book(
-            venue=book.market[0],
-            symbol=book.market[1],
-            state=depth.state,
-            bids=bids,
-            asks=asks,
-            ts_grid=point,
-            ts_event=depth.ts_event,
-            ts_recv=depth.ts_recv,
-            sequence=depth.sequence,
-            flags=depth.marks,
-            cause_topic=cursor.topic,
-            cause_partition=cursor.partition,
-            cause_first_offset=first,
-            cause_offset=cursor.offset,
-        )
-
-    def _publish_quote(self, book: MarketBook) -> None:
-        feed = book.quoting
-        key = book.requote()
-        if key is None or feed is None:
-            return
-        state, bid_price, bid_size, ask_price, ask_size = key
-        cursor = self._cursor
-        quote = Quote(
-            venue=book.market[0],
-            symbol=book.market[1],
-            state=state,
-            bid_price=bid_price,
-            bid_size=bid_size,
-            ask_price=ask_price,
-            ask_size=ask_size,
-            ts_event=feed.ts_event,
-            ts_recv=cursor.ts_recv,
-            sequence=feed.sequence,
-            flags=feed.marks,
-            cause_topic=cursor.topic,
-            cause_partition=cursor.partition,
-            cause_first_offset=feed.offset,
-            cause_offset=cursor.offset,
-        )
-        cursor.emit(quote, cursor.ts_recv)
-
     # What is remembered
 
     def pending(self) -> Iterable[Held]:
@@ -324,44 +162,39 @@ class Markets:
         for judge in self._judges.values():
             yield from judge.pending()
 
-    def _book_of(self, market: Market) -> MarketBook:
-        book = self._books.get(market)
-        if book is None:
-            book = self._books[market] = MarketBook(market, self._limits.book)
-        return book
-
-    def _judge_of(self, market: Market) -> MarketJudge:
+    def judge_of(self, market: Market) -> MarketJudge:
+        """Give what judges a market's trades and tops; makes it where there is none."""
         judge = self._judges.get(market)
         if judge is None:
-            limits = self._limits
+            config = self._config
             number = self._memory.names.market(market)
-            judge = MarketJudge(limits.spike, limits.max_age_us, limits.skew_us, self._memory, number)
+            judge = MarketJudge(config.spike, config.max_age_us, config.skew_us, self._memory, number)
             self._judges[market] = judge
         return judge
 
     def state(self) -> State:
         """Give what is remembered."""
+        memory, names = self._memory, self._memory.names.texts
         return {
-            "books": [[*market, book.state()] for market, book in self._books.items()],
+            "books": self._books.state(),
             "judges": [[*market, judge.state()] for market, judge in self._judges.items()],
-            "heard": {source: list(heard) for source, heard in self._heard().items()},
-            "beats": {source: list(beat) for source, beat in self._beats.items()},
+            "heard": {name: rest for name, (exists, *rest) in _by(names, memory.heard) if exists},
+            "beats": {name: rest for name, (exists, *rest) in _by(names, memory.beats) if exists},
         }
 
     def restore(self, state: State) -> None:
         """Take back what `state` gave."""
-        self._books = {}
-        for venue, symbol, book in state["books"]:
-            self._book_of((venue, symbol)).restore(book)
+        memory = self._memory
+        for rows, saved in ((memory.heard, state["heard"]), (memory.beats, state["beats"])):
+            for source, values in saved.items():
+                number = memory.names.text(source)
+                memory.fit_source(number)
+                rows.rows[number] = (True, *values)
+        self._books.restore(state["books"])
         self._judges = {}
         for venue, symbol, judge in state["judges"]:
-            self._judge_of((venue, symbol)).restore(judge)
-        for source, (session, clock_us) in state["heard"].items():
-            number = self._memory.names.text(source)
-            self._memory.heard.fit(number + 1)
-            self._memory.heard.rows[number] = True, session, clock_us
-        self._beats = _pairs(state["beats"])
+            self.judge_of((venue, symbol)).restore(judge)
 
 
-def _pairs(state: dict[str, Any]) -> dict[str, tuple[int, int]]:
-    return {source: (session, ts) for source, (session, ts) in state.items()}
+def _by(names: Sequence[str], rows: Growing) -> Iterable[tuple[str, tuple[int, ...]]]:
+    return zip(names, rows.rows.tolist(), strict=False)

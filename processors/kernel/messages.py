@@ -7,7 +7,9 @@ from enum import Enum, auto, unique
 from typing import Any
 
 from processors.kernel.held import Held, dump, load
-from processors.kernel.memory import Growing
+from processors.kernel.memory import Memory
+from processors.kernel.parts import Parts
+from processors.kernel.rowlane import BY_ROWS
 from schemas.records import Tick
 
 __all__ = ["Assembly", "Place", "Stream"]
@@ -49,13 +51,15 @@ class Stream:
     """What a source says of one market: where it stands, and the message that has begun and not ended.
 
     Args:
-        rows, at: Where the session, message and ordinal of its last tick are kept.
+        memory, at: Where the session, message and ordinal of its last tick are kept.
+        parts: Has those of the open message while they are rows.
     """
 
-    __slots__ = ("_at", "_lost", "_open", "_rows")
+    __slots__ = ("_at", "_lost", "_open", "_parts", "_rows")
 
-    def __init__(self, rows: Growing, at: int, session: int) -> None:
-        self._rows = rows
+    def __init__(self, memory: Memory, parts: Parts, at: int, session: int) -> None:
+        self._rows = memory.streams
+        self._parts = parts
         self._at = at
         self._move(session, -1, -1)
         self._open: list[Held] = []
@@ -68,22 +72,30 @@ class Stream:
     @property
     def open(self) -> list[Held]:
         """The parts of the message that has begun and not ended."""
-        return self._open
+        return self._parts.held(self._at) if self._is_by_rows else self._open
 
-    @open.setter  # noqa: A003  a message is open
-    def open(self, held: list[Held]) -> None:
+    @property
+    def count(self) -> int:
+        """How many they are."""
+        return int(self._rows.rows["parts"][self._at]) if self._is_by_rows else len(self._open)
+
+    @property
+    def _is_by_rows(self) -> bool:
+        return bool(self._rows.rows["is_open"][self._at] == BY_ROWS)
+
+    def _set_open(self, held: list[Held]) -> None:
         self._open = held
         self._rows.rows["is_open"][self._at] = bool(held)
 
     def _where(self) -> tuple[int, int, int]:
-        _, _, session, message, ordinal, _ = self._rows.rows[self._at].item()
-        return session, message, ordinal
+        row = self._rows.rows[self._at]
+        return int(row["session"]), int(row["message"]), int(row["ordinal"])
 
     def place(self, tick: Tick) -> Place:
         """Tell where a tick stands, and move there if it is after the last one."""
         session, message, ordinal = tick.session, tick.message, tick.ordinal
         row = self._rows.rows[self._at]
-        _, _, known, last, last_ordinal, _ = row.item()
+        known, last, last_ordinal = row["session"], row["message"], row["ordinal"]
         if session == known:
             if message < last or (message == last and ordinal <= last_ordinal):
                 return Place.SEEN
@@ -95,26 +107,30 @@ class Stream:
         self._lost = -1
         return Place.NEW_SESSION
 
+    def enter(self, tick: Tick) -> None:
+        """Stand before a tick that is the first seen of a newer connection."""
+        self._move(tick.session, tick.message, tick.ordinal - 1)
+        self._lost = -1
+
     def interrupt(self) -> list[Held]:
         """Drop the message that is open, if one is."""
-        dropped, self.open = self.open, []
+        dropped = self.open
+        self._set_open([])
         return dropped
 
     def add(self, offset: int, tick: Tick, max_records: int) -> Assembly:
         """Add a part of a message of several ticks."""
         held = self.open
         if tick.first:
-            self.open = [(offset, tick)]
+            self._set_open([(offset, tick)])
             return Assembly(dropped=held, is_news=True) if held else _WAITING
         if held and len(held) < max_records:
             last = held[-1][1]
             if last.message == tick.message and last.ordinal + 1 == tick.ordinal:
                 held.append((offset, tick))
-                if not tick.last:
-                    return _WAITING
-                self.open = []
-                return Assembly(complete=held)
-        self.open = []
+                self._set_open([] if tick.last else held)
+                return Assembly(complete=held) if tick.last else _WAITING
+        self._set_open([])
         is_news = bool(held) or self._lost != tick.message
         self._lost = tick.message
         return Assembly(dropped=[*held, (offset, tick)], is_news=is_news)
@@ -127,4 +143,4 @@ class Stream:
         """Take back what `state` gave."""
         self._move(*state[:3])
         self._lost = state[3]
-        self.open = load(state[4])
+        self._set_open(load(state[4]))

@@ -8,67 +8,44 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from fractions import Fraction
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.kernel.books import BookLimits
+from processors.kernel import lane as lanes
+from processors.kernel.bookdesk import Books
 from processors.kernel.clock import GRID_US, PartitionClock, is_watchdog
+from processors.kernel.config import NormaliseConfig
 from processors.kernel.counters import OnReject, TickCounters
-from processors.kernel.fastlane import FastLane
+from processors.kernel.cursor import Cursor, nowhere
+from processors.kernel.fastlane import FastLane, new_lanes
 from processors.kernel.held import Held
 from processors.kernel.judge import invalid
-from processors.kernel.lane import LANE
-from processors.kernel.markets import Cursor, Limits, Markets
+from processors.kernel.markets import Markets
 from processors.kernel.memory import Memory
 from processors.kernel.messages import Place, Stream
 from processors.kernel.names import Names
-from processors.kernel.spike import SpikeLimits
+from processors.kernel.parts import Parts
 from processors.kernel.steprows import StepRows
 from processors.kernel.steps import Emit, GridStep, Input, State, Step
 from processors.kernel.tradetable import TradeTable
 from schemas.columns import TickColumns
 from schemas.columns.rows import Rows
 from schemas.enums import Flag, TickKind
-from schemas.numbers import INT64_MAX
 from schemas.reasons import RejectReason
-from schemas.records import Book, Record, Tick
+from schemas.records import Book, Tick
 
 __all__ = ["NormaliseConfig", "Normaliser"]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NormaliseConfig:
-    """The limits of the stage; times in microseconds.
-
-    Attributes:
-        max_age_us: A TRADE or TOP older than this when received is rejected, unless it was filled in (REPLAYED).
-        max_ahead_us: A record further ahead of the partition's clock is a candidate for its next value.
-        skew_us: An event time further after its receipt than this is flagged CLOCK_SKEW.
-        spike_threshold, spike_confirm_prints, spike_confirm_us: See `processors.kernel.spike`.
-        dedup_window: Trade keys remembered per market.
-        dedup_keys: Trade keys remembered per partition; where its markets have more, each has an equal share.
-        stale_us: A book whose source is silent for longer is STALE.
-        max_message_records: Longer venue messages are dropped; a snapshot of 5,000 levels a side fits.
-        book_depth: Levels a side that are published.
-        max_levels: Levels a side that are kept; beyond, the worst is forgotten.
-    """
-
-    max_age_us: int = 60_000_000
-    max_ahead_us: int = 5_000_000
-    skew_us: int = 500_000
-    spike_threshold: Fraction = Fraction(1, 10)
-    spike_confirm_prints: int = 3
-    spike_confirm_us: int = 5_000_000
-    dedup_window: int = 1_024
-    dedup_keys: int = 32_768
-    stale_us: int = 10_000_000
-    max_message_records: int = 20_000
-    book_depth: int = 20
-    max_levels: int = 20_000
+_COUNTS = {
+    "accepted": None,
+    "duplicates": RejectReason.DUPLICATE,
+    "too_old": RejectReason.TOO_OLD,
+    "out_of_order": RejectReason.OUT_OF_ORDER,
+}
+"""What compiled code counts in one call."""
 
 
 class Normaliser:
@@ -100,18 +77,12 @@ class Normaliser:
         self._max_message_records = config.max_message_records
         self._counters = TickCounters(on_reject)
         self._clock = PartitionClock(config.max_ahead_us, config.max_message_records)
-        self._streams: dict[tuple[str, str, str], Stream] = {}
         self._trades = TradeTable(names, topic, partition, is_published=publish_trades)
-        self._cursor = Cursor(topic, partition, _nowhere, self._trades)
-        self._memory = Memory(names, config.dedup_window, config.dedup_keys)
-        limits = Limits(
-            SpikeLimits(config.spike_threshold, config.spike_confirm_prints, config.spike_confirm_us),
-            BookLimits(config.book_depth, config.max_levels, config.stale_us),
-            config.max_age_us,
-            config.skew_us,
+        self._cursor = Cursor(topic, partition, self._trades)
+        self._lanes = new_lanes(
+            self._config, self._names, self._cursor, is_stepwise=self._is_stepwise, is_told=self._is_told
         )
-        self._limits = limits
-        self._markets = Markets(limits, self._counters, self._cursor, self._memory)
+        self._forget()
         self._is_trimmed = False
 
     @property
@@ -132,7 +103,8 @@ class Normaliser:
     @property
     def held(self) -> int:
         """Records that a later one will decide on."""
-        return len(self.pending())
+        candidates, spikes = len(self._clock.candidate), len([*self._markets.pending()])
+        return candidates + spikes + sum(stream.count for stream in self._streams.values())
 
     def pending(self) -> list[Held]:
         """Give the records that are held, by offset; where a log ends they are rejected as PENDING."""
@@ -148,14 +120,14 @@ class Normaliser:
 
     def books(self) -> list[Book]:
         """Give the book of every market, with all its levels, as it stands at the clock."""
-        return self._markets.books()
+        return self._books.whole()
 
     def mark_gap(self) -> None:
         """Note that a part of the log before the next record is missing, e.g. trimmed before it was read."""
         self._is_trimmed = True
 
     def run(self, inputs: Sequence[Input], emit: Emit) -> list[Step]:
-        """Apply records in the order of the log; emits quotes and books, and keeps trades for `trades`."""
+        """Apply records in the order of the log; emits books, and keeps trades and quotes for `take`."""
         self._trades.begin(b"")
         with self._emitting(emit) as steps:
             for entry in inputs:
@@ -163,52 +135,51 @@ class Normaliser:
         return cast(list[Step], steps)
 
     def run_columns(self, offsets: NDArray[np.int64], columns: TickColumns, emit: Emit) -> list[Step | StepRows]:
-        """Apply a decoded batch; the same as `run`, with plain trades in compiled code."""
+        """Apply a decoded batch; the same as `run`, with most of it in compiled code."""
         self._trades.begin(columns.text)
-        lane = FastLane(self._memory, self._trades, columns, offsets)
+        lane = FastLane(self._memory, self._books, self._parts, self._trades, columns, offsets)
         with self._emitting(emit) as steps:
             at = 0
             while at < len(columns):
-                if lane.is_trade(at) and self._is_plain_here():
-                    at = self._overtake(lane, at, len(columns))
-                    if at == len(columns):
-                        break
+                if not self._is_trimmed and self._clock.now_us is not None and not self._clock.candidate:
+                    at = self._overtake(lane, at)
+                    if at == len(columns) or self._is_provided(columns, at):
+                        continue
                 self._take(int(offsets[at]), columns.tick(at))
                 at += 1
+            self._parts.keep()
         return steps
 
-    def _is_plain_here(self) -> bool:
-        return not self._is_trimmed and self._clock.now_us is not None and not self._clock.candidate
-
-    def trades(self) -> Rows:
-        """Give the trades of the last batch."""
-        return self._trades.take()
+    def take(self) -> list[Rows]:
+        """Hand over the trades and the quotes of the last batch."""
+        return [self._trades.take(), self._books.take_quotes()]
 
     @contextmanager
     def _emitting(self, emit: Emit) -> Iterator[list[Step | StepRows]]:
         cursor = self._cursor
         cursor.emit = emit
+        self._lanes["quotes"] = 0
         steps: list[Step | StepRows] = []
         cursor.steps = steps
         yield steps
-        cursor.emit = _nowhere
+        for book, ts_trigger in self._books.take_books():
+            emit(book, ts_trigger)
+        cursor.emit = nowhere
         cursor.steps = []
 
-    def _overtake(self, lane: FastLane, begin: int, end: int) -> int:
-        """Take plain trades in compiled code; give the first row that is left."""
-        limits = self._lane_limits()
-        at, steps = lane.take(limits, begin, end)
-        if at == begin:
-            return at
-        done = limits[0]
-        cursor = self._cursor
+    def _overtake(self, lane: FastLane, begin: int) -> int:
+        """Take rows in compiled code; give the first that is left."""
+        cursor, counters, done = self._cursor, self._counters, self._lanes[0]
+        done["clock_us"], done["offset"], done["ts_recv"] = self._clock.now_us, cursor.offset, cursor.ts_recv
+        for name in _COUNTS:
+            done[name] = 0
+        at, steps = lane.take(self._lanes, begin)
         self._clock.now_us = cursor.now_us = int(done["clock_us"])
-        cursor.offset, cursor.ts_recv = int(done["offset"]), int(lane.ts_recv(at - 1))
-        counters = self._counters
+        cursor.offset, cursor.ts_recv = int(done["offset"]), int(done["ts_recv"])
         counters.received += at - begin
         counters.accepted += int(done["accepted"])
-        for reason, name in ((RejectReason.DUPLICATE, "duplicates"), (RejectReason.TOO_OLD, "too_old")):
-            if done[name]:
+        for name, reason in _COUNTS.items():
+            if reason is not None and done[name]:
                 counters.rejected[reason] = counters.rejected.get(reason, 0) + int(done[name])
         if self._is_stepwise:
             cursor.steps += lane.steps_of(steps)
@@ -216,27 +187,44 @@ class Normaliser:
             cursor.steps.append(steps)
         return at
 
-    def _lane_limits(self) -> NDArray[np.void]:
-        config, cursor = self._config, self._cursor
-        threshold = config.spike_threshold
-        limits = np.zeros(1, LANE)
-        limits[0] = (
-            config.max_ahead_us,
-            config.max_age_us,
-            config.skew_us,
-            threshold.numerator,
-            threshold.denominator,
-            INT64_MAX // max(threshold.numerator, threshold.denominator),
-            self._names.text(cursor.topic),
-            cursor.partition,
-            not self._is_stepwise and not self._markets.has_books,
-            not self._is_told,
-            self._trades.is_published,
-            self._clock.now_us,
-            cursor.offset,
-            *[0] * 5,
-        )
-        return limits
+    def _is_provided(self, columns: TickColumns, row: int) -> bool:
+        """Provide what compiled code stopped for at a row; False where the row itself is for the normaliser."""
+        lane, cursor = self._lanes[0], self._cursor
+        match int(lane["why"]):
+            case lanes.OF_GRID:
+                views = self._books.views()
+                cursor.steps.append(GridStep(int(lane["point_us"]), cursor.offset, cursor.ts_recv, views))
+            case lanes.OF_ROOM if lane["book"] < 0:
+                self._books.fit()
+            case lanes.OF_ROOM:
+                self._books.fit_levels(int(lane["book"]), int(lane["bids"]), int(lane["asks"]))
+            case lanes.OF_ROW:
+                return False
+            case why:
+                tick = columns.tick(row)
+                assert tick is not None
+                self._provide(why, tick)
+        return True
+
+    def _provide(self, why: int, tick: Tick) -> None:
+        if why == lanes.OF_STREAM:
+            self._stream_of(tick)
+        elif why == lanes.OF_BOOK:
+            self._books.open(tick.market)
+        elif why == lanes.OF_JUDGE:
+            self._markets.judge_of(tick.market)
+        else:
+            stream = self._stream_of(tick)
+            stream.enter(tick)
+            self._renew(stream, tick)
+
+    def _forget(self) -> None:
+        """Begin with nothing remembered."""
+        self._memory = Memory(self._names, self._config.dedup_window, self._config.dedup_keys)
+        self._parts = Parts(self._memory, self._config.max_message_records)
+        self._books = Books(self._lanes, self._memory, self._cursor)
+        self._markets = Markets(self._config, self._counters, self._cursor, self._memory, self._books)
+        self._streams: dict[tuple[str, str, str], Stream] = {}
 
     def _take(self, offset: int, tick: Tick | None) -> None:
         self._counters.received += 1
@@ -268,18 +256,15 @@ class Normaliser:
         cursor = self._cursor
         cursor.now_us = clock.now_us or 0
         for point in points:
-            self._markets.evaluate(point, is_published=point == points[-1])
+            self._books.evaluate(point, is_published=point == points[-1])
             if not point % GRID_US:
-                cursor.steps.append(GridStep(point, cursor.offset, cursor.ts_recv, self._markets.views()))
+                cursor.steps.append(GridStep(point, cursor.offset, cursor.ts_recv, self._books.views()))
 
     def _place(self, offset: int, tick: Tick) -> None:
         if is_watchdog(tick):
             self._counters.accepted += 1
             return
-        key = (tick.source, tick.venue, tick.symbol)
-        stream = self._streams.get(key)
-        if stream is None:
-            stream = self._streams[key] = self._new_stream(key, tick.session)
+        stream = self._stream_of(tick)
         place = stream.place(tick)
         if place is Place.SEEN:
             self._counters.reject(offset, tick, RejectReason.DUPLICATE)
@@ -293,9 +278,7 @@ class Normaliser:
             return
         self._markets.hear(tick.source, tick.session)
         if place is Place.NEW_SESSION:
-            self._counters.reject_all(stream.interrupt(), RejectReason.INCOMPLETE_MESSAGE)
-            if tick.symbol:
-                self._markets.restart(tick.market)
+            self._renew(stream, tick)
         if tick.first and tick.last:
             if stream.open:
                 self._drop(stream.interrupt())
@@ -307,8 +290,22 @@ class Normaliser:
         if assembly.complete is not None:
             self._message(assembly.complete)
 
+    def _renew(self, stream: Stream, tick: Tick) -> None:
+        """Take a market's newer connection: what the old one had begun will not be ended."""
+        self._markets.hear(tick.source, tick.session)
+        self._counters.reject_all(stream.interrupt(), RejectReason.INCOMPLETE_MESSAGE)
+        if tick.symbol:
+            self._markets.restart(tick.market)
+
+    def _stream_of(self, tick: Tick) -> Stream:
+        key = (tick.source, tick.venue, tick.symbol)
+        stream = self._streams.get(key)
+        if stream is None:
+            stream = self._streams[key] = self._new_stream(key, tick.session)
+        return stream
+
     def _new_stream(self, key: tuple[str, str, str], session: int) -> Stream:
-        return Stream(self._memory.streams, self._memory.new_stream(*key), session)
+        return Stream(self._memory, self._parts, self._memory.new_stream(*key), session)
 
     def _drop(self, held: Sequence[Held], *, is_news: bool = True) -> None:
         self._counters.reject_all(held, RejectReason.INCOMPLETE_MESSAGE)
@@ -342,10 +339,10 @@ class Normaliser:
         """Take back what `state` gave; the names are restored before."""
         self._counters.restore(state["counters"])
         self._clock.restore(state["clock"])
-        config = self._config
-        self._memory = Memory(self._names, config.dedup_window, config.dedup_keys)
-        self._markets = Markets(self._limits, self._counters, self._cursor, self._memory)
-        self._streams = {}
+        self._lanes = new_lanes(
+            self._config, self._names, self._cursor, is_stepwise=self._is_stepwise, is_told=self._is_told
+        )
+        self._forget()
         for source, venue, symbol, saved in state["streams"]:
             key = (source, venue, symbol)
             self._streams[key] = self._new_stream(key, 0)
@@ -355,7 +352,3 @@ class Normaliser:
         self._cursor.offset = state["offset"]
         self._is_trimmed = state["is_trimmed"]
         self._cursor.now_us = self._clock.now_us or 0
-
-
-def _nowhere(record: Record, ts_trigger: int) -> None:
-    """Take what is emitted outside a run: nothing is."""

@@ -7,7 +7,7 @@ offset and one snapshot covers them all. The Faust agents and `flashmm replay` d
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum, unique
 from typing import cast
@@ -27,13 +27,14 @@ from schemas.columns.rows import Rows
 from schemas.enums import BarState, Timeframe
 from schemas.instruments import Instruments
 from schemas.reasons import RejectReason
-from schemas.records import FeatureVector, Prediction, QuoteDecision, Record, Tick
+from schemas.records import FeatureVector, Prediction, Quote, QuoteDecision, Record, Tick, Trade
 
 __all__ = ["KERNEL_VERSION", "Output", "PartitionPipeline", "PipelineConfig", "Stage"]
 
 KERNEL_VERSION = 3
 """Rises when the state or the meaning of the stages changes: a snapshot of another version is not restored."""
 
+_ROWS: Mapping[type[Record], str] = {Trade: "trades", Quote: "records.quote"}
 _FRAMES, _STATES = tuple(Timeframe), tuple(BarState)
 
 
@@ -121,10 +122,10 @@ class PartitionPipeline:
             steps = self.normaliser.run_columns(inputs.offsets, inputs.columns, self._emit)
         else:
             steps = self.normaliser.run(inputs, self._emit)
-        trades = self.normaliser.trades()
-        if len(trades):
-            self._outputs.append(trades)
-            self.emitted["trades"] += len(trades)
+        for rows in self.normaliser.take():
+            if len(rows):
+                self._outputs.append(rows)
+                self.emitted[_ROWS[rows.record]] += len(rows)
         return steps
 
     def bars(self, steps: Sequence[Step | StepRows]) -> None:

@@ -7,6 +7,7 @@ one, disproves it. So a wrong print never passes, and a true jump never locks a 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, TypeAlias
@@ -14,7 +15,7 @@ from typing import Any, TypeAlias
 from processors.kernel.held import Held, dump, load
 from processors.kernel.memory import Growing
 
-__all__ = ["Prices", "Print", "SpikeGuard", "SpikeLimits", "TradeGuard"]
+__all__ = ["Prices", "Print", "SpikeGuard", "SpikeLimits", "TopGuard", "TradeGuard"]
 
 Prices: TypeAlias = tuple[int | None, int | None]
 """A trade's price and None; or the best bid and ask of a top, None where it is not said or the side is empty."""
@@ -44,23 +45,28 @@ class Print:
     ticks: list[Held]
 
 
-class SpikeGuard:
-    """The guard of one (market, kind)."""
+class SpikeGuard(ABC):
+    """The guard of one (market, kind).
 
-    def __init__(self, limits: SpikeLimits) -> None:
-        self._reference: Prices = (None, None)
+    Args:
+        rows, at: Where the last prices are kept, and whether prints are held.
+    """
+
+    def __init__(self, limits: SpikeLimits, rows: Growing, at: int) -> None:
+        self._rows = rows
+        self._at = at
         self._held: list[Print] = []
         self._limits = limits
         self._numerator, self._denominator = limits.threshold.as_integer_ratio()
 
     @property
+    @abstractmethod
     def reference(self) -> Prices:
         """The last accepted prices."""
-        return self._reference
 
     @reference.setter
-    def reference(self, prices: Prices) -> None:
-        self._reference = prices
+    @abstractmethod
+    def reference(self, prices: Prices) -> None: ...
 
     @property
     def held(self) -> list[Print]:
@@ -70,6 +76,7 @@ class SpikeGuard:
     @held.setter
     def held(self, held: list[Print]) -> None:
         self._held = held
+        self._rows.rows["is_holding"][self._at] = bool(held)
 
     def passes(self, prices: Prices) -> bool:
         """Accept the prices at once where nothing is held and they are near the last ones."""
@@ -126,16 +133,7 @@ class SpikeGuard:
 
 
 class TradeGuard(SpikeGuard):
-    """The guard of a market's trades.
-
-    Args:
-        rows, at: Where the last price is kept, and whether prints are held.
-    """
-
-    def __init__(self, limits: SpikeLimits, rows: Growing, at: int) -> None:
-        super().__init__(limits)
-        self._rows = rows
-        self._at = at
+    """The guard of a market's trades."""
 
     @property
     def reference(self) -> Prices:
@@ -148,12 +146,21 @@ class TradeGuard(SpikeGuard):
         row = self._rows.rows[self._at]
         row["has_price"], row["price"] = prices[0] is not None, prices[0] or 0
 
-    @property
-    def held(self) -> list[Print]:
-        """What is not yet confirmed."""
-        return self._held
 
-    @held.setter
-    def held(self, held: list[Print]) -> None:
-        self._held = held
-        self._rows.rows["is_holding"][self._at] = bool(held)
+class TopGuard(SpikeGuard):
+    """The guard of a market's tops."""
+
+    @property
+    def reference(self) -> Prices:
+        """The last accepted bid and ask."""
+        row = self._rows.rows[self._at]
+        return (
+            int(row["bid"]) if row["has_bid"] else None,
+            int(row["ask"]) if row["has_ask"] else None,
+        )
+
+    @reference.setter
+    def reference(self, prices: Prices) -> None:
+        bid, ask = prices
+        row = self._rows.rows[self._at]
+        row["has_bid"], row["bid"], row["has_ask"], row["ask"] = bid is not None, bid or 0, ask is not None, ask or 0

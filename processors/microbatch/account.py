@@ -1,8 +1,15 @@
-"""Feed positions and executions into the owned partitions, by a reader of its own so that ticks never hold them up."""
+"""Feed positions and executions into the owned partitions, before any tick that waits.
+
+They are read in a thread of their own, so that a backlog of ticks, whose batches leave the worker's loop little time
+between them, never holds them up: what has arrived is applied before the next batch.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaConsumer
@@ -18,7 +25,10 @@ from schemas.topics import topic_of
 if TYPE_CHECKING:
     from processors.microbatch.engine import MicroBatchEngine
 
-__all__ = ["ACCOUNT_RECORDS", "apply_account_record", "follow_account"]
+__all__ = ["ACCOUNT_RECORDS", "AccountInbox", "apply_account_record", "follow_account"]
+
+_POLL_S = 0.05
+_MAX_ARRIVED = 10_000
 
 ACCOUNT_RECORDS: tuple[type[Record], ...] = (Position, ExecutionReport)
 
@@ -44,23 +54,55 @@ def apply_account_record(engine: MicroBatchEngine, task: PartitionTask, kind: ty
         task.pipeline.inventory.apply_execution(decoded, record.offset)
 
 
+class AccountInbox:
+    """What was read of `trading.positions` and `trading.executions` and is not applied yet."""
+
+    def __init__(self, engine: MicroBatchEngine) -> None:
+        self._engine = engine
+        self._arrived: deque[tuple[PartitionTask, type[Record], Any]] = deque()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as much waits as may."""
+        return len(self._arrived) >= _MAX_ARRIVED
+
+    def put(self, task: PartitionTask, kind: type[Record], record: Any) -> None:
+        """Take a record; from any thread."""
+        self._arrived.append((task, kind, record))
+
+    def apply(self) -> None:
+        """Apply what has arrived, in the thread of the stages."""
+        while self._arrived:
+            apply_account_record(self._engine, *self._arrived.popleft())
+
+
 async def follow_account(engine: MicroBatchEngine) -> None:
     """Read `trading.positions` and `trading.executions` of the owned partitions until cancelled."""
+    loop = asyncio.get_running_loop()
+    is_over = threading.Event()
+    try:
+        await asyncio.to_thread(
+            asyncio.run, _read(engine, lambda: loop.call_soon_threadsafe(engine.account.apply), is_over)
+        )
+    finally:
+        is_over.set()
+
+
+async def _read(engine: MicroBatchEngine, on_arrival: Callable[[], object], is_over: threading.Event) -> None:
     kinds = {engine.topic(kind): kind for kind in ACCOUNT_RECORDS}
     async with group_less_reader(engine.bootstrap) as reader:
         followed: dict[int, PartitionTask] = {}
-        while True:
+        while not is_over.is_set():
             if followed != engine.tasks:
                 followed = dict(engine.tasks)
                 _assign(reader, followed, kinds)
-            if not followed:
-                await asyncio.sleep(0.1)
+            if not followed or engine.account.is_full:
+                await asyncio.sleep(_POLL_S)
                 continue
             for pair, records in (await reader.getmany(timeout_ms=50)).items():
-                task = followed.get(pair.partition)
-                if task is not None:
-                    for record in records:
-                        apply_account_record(engine, task, kinds[pair.topic], record)
+                for record in records:
+                    engine.account.put(followed[pair.partition], kinds[pair.topic], record)
+                on_arrival()
 
 
 def _assign(reader: AIOKafkaConsumer, tasks: dict[int, PartitionTask], kinds: dict[str, type[Record]]) -> None:

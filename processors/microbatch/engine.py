@@ -22,6 +22,7 @@ from processors.kernel.clock import WATCHDOG
 from processors.kernel.model import Model
 from processors.kernel.pipeline import PartitionPipeline, PipelineConfig
 from processors.kernel.steps import Ticks
+from processors.microbatch.account import AccountInbox
 from processors.microbatch.batches import FetchedBatch
 from processors.microbatch.decoding import decode_timely
 from processors.microbatch.ownership import Ownership
@@ -56,6 +57,7 @@ class MicroBatchEngine:
         prefix: Topic prefix of the outputs.
 
     Attributes:
+        account: Positions and executions that were read and are not applied yet.
         trading_publisher, publisher: Of `trading.*` and of all the rest; decisions never wait behind market data.
         end_of_log: Gives where a partition of the ticks ended when it was last fetched, None where that is unknown.
     """
@@ -85,6 +87,7 @@ class MicroBatchEngine:
         self.trading_publisher = Publisher(clock=clock, on_failure=self.fail, on_latency=self.latency.observe)
         self.ownership = Ownership(self)
         self.snapshots = Snapshots(self)
+        self.account = AccountInbox(self)
         self.end_of_log: Callable[[int], int | None] = lambda _: None
         self.tasks: dict[int, PartitionTask] = {}
         self.failed: BaseException | None = None
@@ -156,6 +159,7 @@ class MicroBatchEngine:
 
     async def accept(self, fetched: FetchedBatch, generation: int) -> Batch | None:
         """Decode what of a fetched batch is not applied yet; None when there is nothing, or it is of the past."""
+        self.account.apply()
         task = self.tasks.get(fetched.partition)
         if task is None or generation != self._generation or fetched.next <= task.position:
             return None

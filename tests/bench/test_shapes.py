@@ -1,4 +1,4 @@
-"""The benchmarks that need Kafka, in their short form: that they run and what they print, never how fast."""
+"""The benchmarks that need Kafka, in their short form: that they run and what they write, never how fast."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from tests.services import ROOT, missing
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(600)]
 
+Results = Mapping[str, Mapping[str, Any]]
+
 
 @pytest.fixture(scope="module", autouse=True)
 def kafka() -> None:
@@ -30,60 +32,52 @@ def kafka() -> None:
         missing("Kafka", str(error))
 
 
-def bench(folder: Path, *arguments: str) -> dict[str, Mapping[str, Any]]:
-    """Run a benchmark and give its results by name."""
+def bench(folder: Path, *arguments: str) -> str:
+    """Run a benchmark and give what it prints."""
     done = subprocess.run(
-        [sys.executable, "-m", "infra.cli", "bench", *arguments, "--quick", "--json"],
+        [sys.executable, "-m", "infra.cli", "bench", *arguments, "--quick"],
         cwd=ROOT,
         env={**os.environ, "FLASHMM_DATA_DIR": str(folder)},
         capture_output=True,
         text=True,
-        timeout=500,
+        timeout=580,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2_000:]
-    document = json.loads(done.stdout)
-    assert set(document) >= {"machine", "versions", "results"}
     assert not list(folder.rglob("*.log")), "files are left"
-    return {result["name"]: result for result in document["results"]}
+    return done.stdout
 
 
-def test_the_engine_beside_consumer_performance(tmp_path: Path) -> None:
-    """Ticks a second of the worker, with and without its trades, and of the roof."""
-    results = bench(tmp_path, "engine")
+def test_one_command_runs_all_and_writes_their_page(tmp_path: Path) -> None:
+    """A JSON document of each with machine, versions and results, and the page made of them."""
+    names = ("engine", "latency", "growth", "memory", "sinks")
 
-    assert set(results) == {"flashmm", "flashmm-with-trades", "consumer-performance"}
-    assert results["flashmm-with-trades"]["ticks_per_s"] > 0
-    assert results["consumer-performance"]["ticks_per_s"] > 0
+    bench(tmp_path, "all", "--out", str(tmp_path / "performance"), "--only", ",".join(names))
+
+    documents = {name: json.loads((tmp_path / "performance" / f"{name}.json").read_text("utf-8")) for name in names}
+    assert all(set(document) >= {"machine", "versions", "results"} for document in documents.values())
+    results: dict[str, Results] = {
+        name: {result["name"]: result for result in document["results"]} for name, document in documents.items()
+    }
+    assert set(results["engine"]) == {"flashmm", "flashmm-with-trades", "consumer-performance"}
+    assert all(result["ticks_per_s"] > 0 for result in results["engine"].values())
+    assert documents["engine"]["ratios"]["flashmm/consumer-performance"] > 0
+    (paced,) = results["latency"].values()
+    assert list(paced["tick_to_bar_ms"]) == ["p50", "p99", "p99_9", "max"]
+    assert paced["tick_to_trade_ms_samples"] > 0
+    assert paced["kept_up"] in (True, False)
+    (case,) = results["growth"].values()
+    assert case["cpu_us_per_tick"] > 0
+    assert results["memory"]["memory"]["rss_end_mb"] > 0
+    assert set(results["sinks"]) == {"redis", "influx"}
+    assert all(result["server"] and result["records_per_s"] > 0 for result in results["sinks"].values())
+    assert "## Targets" in (tmp_path / "performance.md").read_text("utf-8")
 
 
 def test_peers_by_name(tmp_path: Path) -> None:
-    """Only those asked for; one that cannot run says so."""
-    results = bench(tmp_path, "peers", "--only", "consumer-performance")
+    """Ours beside only those asked for."""
+    document = json.loads(bench(tmp_path, "peers", "--only", "consumer-performance", "--json"))
 
-    assert set(results) == {"flashmm", "flashmm-with-trades", "consumer-performance"}
-
-
-def test_latency_at_one_rate(tmp_path: Path) -> None:
-    """Percentiles up to the maximum of what the ticks triggered."""
-    (result,) = bench(tmp_path, "latency").values()
-
-    assert list(result["tick_to_bar_ms"]) == ["p50", "p99", "p99_9", "max"]
-    assert result["tick_to_trade_ms_samples"] > 0
-    assert result["kept_up"] in (True, False)
-
-
-def test_growth_in_markets_partitions_and_time(tmp_path: Path) -> None:
-    """A drain a case, and memory at the end."""
-    results = bench(tmp_path, "growth")
-
-    assert results["markets-1-partitions-4-workers-1"]["ticks_per_s"] > 0
-    assert results["memory"]["rss_end_mb"] > 0
-
-
-def test_sinks(tmp_path: Path) -> None:
-    """Records a second into each, and what server it was."""
-    results = bench(tmp_path, "sinks")
-
-    assert set(results) == {"redis", "influx"}
-    assert all(result["server"] and result["records_per_s"] > 0 for result in results.values())
+    rates = {result["name"]: result["ticks_per_s"] for result in document["results"]}
+    assert set(rates) == {"flashmm", "flashmm-with-trades", "consumer-performance"}
+    assert all(rate > 0 for rate in rates.values())

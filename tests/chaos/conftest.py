@@ -28,7 +28,7 @@ from tests.services import ROOT, missing
 
 IS_LONG = os.environ.get("FLASHMM_CHAOS") == "long"
 GROUP = "flashmm.normalise-bars"
-STARTS_WITHIN_S = 90
+STARTS_WITHIN_S = 180  # the first worker of a checkout compiles its kernels
 
 
 @dataclass
@@ -105,9 +105,9 @@ class Run:
         observer.close()
         return ends
 
-    def check_bars(self) -> None:
-        """Compare what was published with what the oracle makes of the log."""
-        bars, _ = expected(self.settings)
+    def check_bars(self) -> set[tuple[int, int]]:
+        """Compare what was published with what the oracle makes of the log; gives where the log holds no tick."""
+        bars, poison = expected(self.settings)
         said = published(self.settings)
         assert len(bars) > 20, "the log is too short to say anything"
         assert said.disagreements == [], "two contents at one revision"
@@ -117,6 +117,8 @@ class Run:
         wrong = {bar: (said.latest[bar], content) for bar, content in bars.items() if said.latest[bar][1] != content}
         assert wrong == {}
         assert {said.latest[bar][0] for bar in bars} <= {"FINAL", "CORRECTED"}
+        print(f"{len(bars)} final bars are as they should be, of {said.records} published records")
+        return poison
 
 
 StartRun = Callable[[str], Run]

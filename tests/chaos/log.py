@@ -19,6 +19,7 @@ from schemas.enums import Side, TickKind
 from schemas.instruments import partition_for
 from schemas.records import Record, Tick
 from schemas.registry import Registry
+from tests.ticks import Feed as BookFeed
 
 SOURCE = "made"
 SYMBOLS = ("SEI/USDC", "BTC/USDC", "ETH/USDC", "SOL/USDC", "ATOM/USDC", "OSMO/USDC")
@@ -80,6 +81,25 @@ def made_ticks(seed: int, count: int, seconds: int, *, hour: int = 0) -> Iterato
             )
         )
         yield past[-1]
+
+
+def made_books(seed: int, count: int, seconds: int, *, symbol: str = "SEI/USDC") -> Iterator[Tick | None]:
+    """Make a quoted market: a whole book a message, ten times a second, trades, and a heartbeat a second."""
+    random_ = random.Random(seed)
+    feed = BookFeed(symbol, venue="sim-sei-clob", source="sim-sei-clob", session=_START_US)
+    mid = 4_000
+    for number in range(count):
+        now = _START_US + number * seconds * _SECOND // count
+        mid += random_.choice((-1, 0, 0, 1))
+        bids, asks = (
+            [(f"{(mid + side * step) / 10_000:.4f}", random_.randint(1, 900)) for step in (2, 3)] for side in (-1, 1)
+        )
+        yield from feed.levels(now, bids, asks, clear=True)
+        if random_.random() < 0.2:
+            side = random_.choice((Side.BUY, Side.SELL))
+            yield feed.trade(now, f"{mid / 10_000:.4f}", random_.randint(1, 50), side)
+        if not number % (count // seconds):
+            yield feed.heartbeat(now, now - _SECOND)
 
 
 def _tick(session: int, message: int, now: int, **fields: Any) -> Tick:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processors.kernel.ladder import Ladder
 from schemas.enums import BookState
+from tests.ladders import OneSide
 from tests.ticks import T0, Feed, Run, px, qty, second
 
 _CHANGES = st.lists(st.tuples(st.integers(1, 12), st.integers(0, 3)), max_size=6)
@@ -15,7 +15,7 @@ _CHANGES = st.lists(st.tuples(st.integers(1, 12), st.integers(0, 3)), max_size=6
 @given(changes=st.lists(st.tuples(st.integers(1, 30), st.integers(0, 3)), max_size=80), is_bid=st.booleans())
 def test_a_ladder_is_a_sorted_dictionary(changes: list[tuple[int, int]], is_bid: bool) -> None:
     """And tells truly whether one of the shown levels changed."""
-    ladder = Ladder(is_bid=is_bid, depth=3, max_levels=100)
+    ladder = OneSide(is_bid=is_bid, depth=3, max_levels=100)
     sizes: dict[int, int] = {}
 
     for price, size in changes:
@@ -26,10 +26,9 @@ def test_a_ladder_is_a_sorted_dictionary(changes: list[tuple[int, int]], is_bid:
 
     expected = sorted(((price, size) for price, size in sizes.items() if size), reverse=is_bid)
     assert [(level.price, level.size) for level in ladder.levels()] == expected
-    assert ladder.best() == (expected[0] if expected else (None, None))
 
-    again = Ladder(is_bid=is_bid, depth=3, max_levels=100)
-    again.restore(ladder.state())
+    again = OneSide(is_bid=is_bid, depth=3, max_levels=100)
+    again.ladders.restore(again.number, ladder.ladders.state(ladder.number))
     assert again.levels() == ladder.levels()
 
 

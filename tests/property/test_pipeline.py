@@ -7,6 +7,7 @@ from itertools import pairwise
 from random import Random
 from typing import Any, cast
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,13 +16,14 @@ from processors.kernel.features import FeatureConfig
 from processors.kernel.model import Model
 from processors.kernel.normalise import NormaliseConfig
 from processors.kernel.pipeline import KERNEL_VERSION, PartitionPipeline, PipelineConfig
-from processors.kernel.steps import Input
+from processors.kernel.steps import Input, Ticks
 from processors.microbatch.decoding import END_OF_TIME_US
 from schemas.codec import Codec
+from schemas.columns import Spans, decode_ticks
 from schemas.columns.rows import Rows
 from schemas.enums import Side, TickKind
 from schemas.numbers import INT64_MAX
-from schemas.records import Bar, FeatureVector, Prediction, QuoteDecision, Record, Tick
+from schemas.records import Bar, Book, FeatureVector, Prediction, Quote, QuoteDecision, Record, Tick, Trade
 from schemas.topics import TOPICS, topic_of
 from tests.kernel_steps import MARKET, instruments, position
 from tests.ticks import T0, Feed
@@ -97,12 +99,23 @@ def replaced(pipeline: PartitionPipeline, number: int) -> PartitionPipeline:
     return successor
 
 
-def published(log: list[Tick | None], cuts: list[int], *, is_replaced: bool) -> dict[str, list[bytes]]:
+def inputs_of(log: list[Tick | None], begin: int, end: int, *, is_decoded: bool) -> list[Input] | Ticks:
+    """Give a part of the log as records, or as the worker gets it: decoded from what was fetched."""
+    if not is_decoded:
+        return [Input(offset, log[offset]) for offset in range(begin, end)]
+    codec = _CODECS[Tick]
+    values = [b"junk" if tick is None else codec.encode(tick) for tick in log[begin:end]]
+    return Ticks(np.arange(begin, end), decode_ticks(Spans.of(values), codec))
+
+
+def published(
+    log: list[Tick | None], cuts: list[int], *, is_replaced: bool, is_decoded: bool = False
+) -> dict[str, list[bytes]]:
     """Give the bytes of every topic, in order."""
     pipeline = new_pipeline()
     topics: dict[str, list[bytes]] = {}
     for number, (begin, end) in enumerate(pairwise([0, *sorted({cut % len(log) for cut in cuts} - {0}), len(log)])):
-        pipeline.run([Input(offset, log[offset]) for offset in range(begin, end)])
+        pipeline.run(inputs_of(log, begin, end, is_decoded=is_decoded))
         for output in pipeline.take():
             for record in output.records() if isinstance(output, Rows) else (output.record,):
                 value = _CODECS[type(record)].encode(record)
@@ -113,15 +126,20 @@ def published(log: list[Tick | None], cuts: list[int], *, is_replaced: bool) -> 
 
 
 @settings(max_examples=25, deadline=None)
-@given(seed=st.integers(0, 2**32), cuts=st.lists(st.integers(0, 10_000), max_size=12), is_replaced=st.booleans())
+@given(
+    seed=st.integers(0, 2**32),
+    cuts=st.lists(st.integers(0, 10_000), max_size=12),
+    is_replaced=st.booleans(),
+    is_decoded=st.booleans(),
+)
 def test_neither_cuts_nor_replaced_workers_nor_a_second_run_change_a_byte(
-    seed: int, cuts: list[int], is_replaced: bool
+    seed: int, cuts: list[int], is_replaced: bool, is_decoded: bool
 ) -> None:
-    """Of any topic, decisions at a fixed inventory included."""
+    """Of any topic, books and decisions at a fixed inventory included."""
     log = market_log(seed, 400)
     whole = published(log, [], is_replaced=False)
 
-    assert published(log, cuts, is_replaced=is_replaced) == whole
+    assert published(log, cuts, is_replaced=is_replaced, is_decoded=is_decoded) == whole
     assert published(log, [], is_replaced=False) == whole
 
 
@@ -129,7 +147,7 @@ def test_the_log_reaches_every_stage() -> None:
     """Otherwise the property above would say nothing."""
     topics = published(market_log(7, 400), [], is_replaced=False)
 
-    for record in (Bar, FeatureVector, Prediction, QuoteDecision):
+    for record in (Trade, Quote, Book, Bar, FeatureVector, Prediction, QuoteDecision):
         assert len(topics[topic_of(record).name]) > 10
     decisions = [decoded(QuoteDecision, value) for value in topics["trading.quotes"]]
     assert any(decision.bids or decision.asks for decision in decisions)

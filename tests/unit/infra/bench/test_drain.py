@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from infra.bench.drain import Drain, DrainPlan, System, drain_all, median
+from infra.bench.drain import Drain, DrainPlan, System, drain_all, drain_in_turn, median
 from infra.bench.log import TickLog
 from schemas.errors import ServiceUnavailable
 
@@ -48,10 +48,10 @@ def test_the_log_grows_until_each_system_took_long_enough() -> None:
     results = run(log, systems, DrainPlan(seconds=10, first_trades=200_000))
 
     assert slow == [200_000]
-    assert fast == [200_000, 12_500_000]
-    assert log.grown == [200_000, 12_500_000]
+    assert fast == [200_000, 12_000_000]
+    assert log.grown == [200_000, 12_000_000]
     assert results["slow"]["ticks_per_s"] == 10_000
-    assert results["fast"]["seconds"] == 12.5
+    assert results["fast"]["seconds"] == 12
 
 
 def test_a_log_has_a_greatest_size() -> None:
@@ -87,6 +87,45 @@ def test_of_repeated_drains_the_median_counts() -> None:
     assert results["uneven"]["runs_ticks_per_s"] == [100, 300, 200]
 
 
+def test_in_turn_all_drain_the_log_that_the_fastest_needs() -> None:
+    """One that shows the log to be short makes all begin again; every other round is in the opposite order."""
+    log, order = FakeLog(), list[tuple[str, int]]()
+
+    def told(name: str, rate: float) -> System:
+        def drain(log: TickLog) -> Drain:
+            order.append((name, log.trades))
+            return Drain(log.trades, log.trades / rate)
+
+        return drain
+
+    systems = {"fast": told("fast", 1_000_000), "slow": told("slow", 500_000)}
+    plan = DrainPlan(seconds=10, repeats=2, first_trades=1_000_000)
+    results, rounds = drain_in_turn(cast(TickLog, log), systems, plan, lambda _: None)
+
+    length = 12_000_000
+    rising = [("fast", 1_000_000), ("fast", length), ("slow", length)]
+    assert order == [*rising, ("slow", length), ("fast", length)]
+    assert rounds == [{"fast": 1_000_000, "slow": 500_000}] * 2
+    assert [result["name"] for result in results] == ["fast", "slow"]
+
+
+def test_in_turn_one_that_cannot_run_is_asked_once() -> None:
+    """The others go on without it."""
+    asked = list[int]()
+
+    def broken(_: TickLog) -> Drain:
+        asked.append(1)
+        raise ServiceUnavailable("peer", "this machine", "no answer")
+
+    plan = DrainPlan(seconds=1, repeats=3, first_trades=1_000)
+    systems = {"broken": broken, "other": at_rate(100)}
+    results, rounds = drain_in_turn(cast(TickLog, FakeLog()), systems, plan, lambda _: None)
+
+    assert len(asked) == 1
+    assert "skipped" in results[0]
+    assert rounds == [{"other": 100}] * 3
+
+
 def test_the_median_of_an_even_number_is_the_slower_middle() -> None:
     """Rather too little than too much."""
     drains = [Drain(ticks, 1.0) for ticks in (4, 1, 3, 2)]
@@ -97,4 +136,5 @@ def test_the_median_of_an_even_number_is_the_slower_middle() -> None:
 def test_measures_name_their_unit() -> None:
     """What a system does not tell is left out."""
     assert Drain(2_000, 4.0).measures() == {"ticks_per_s": 500, "ticks": 2_000, "seconds": 4.0}
+    assert Drain(9, 1.0, warm_rate=8.0, cold_rate=7.0).measures()["warm_ticks_per_s"] == 8
     assert Drain(1_000, 1.0, cpu_s=0.5, rss_mb=99.6).measures()["cpu_us_per_tick"] == pytest.approx(500)

@@ -6,26 +6,33 @@ import numpy as np
 import pytest
 
 from infra.bench.codec import codec_results
-from infra.bench.growth import CASES, memory_result
+from infra.bench.growth import CASES
 from infra.bench.latency import percentiles
+from infra.bench.memory import memory_result
 from infra.bench.peers import PEERS, consumer_performance_result
+from infra.bench.profile import SECTIONS, profile_results
 from infra.bench.sinks import steady_rate
 from infra.bench.suites import Options, peers
 from infra.bench.worker import Sample
 from schemas.errors import ConfigurationError, ServiceUnavailable
 
 CONSUMER_PERFORMANCE = """\
-start.time, end.time, data.consumed.in.MB, MB.sec, data.consumed.in.nMsg, nMsg.sec, rebalance.time.ms, fetch.time.ms, \
+time, threadId, data.consumed.in.MB, MB.sec, data.consumed.in.nMsg, nMsg.sec, rebalance.time.ms, fetch.time.ms, \
 fetch.MB.sec, fetch.nMsg.sec
-2026-01-01 00:00:00:000, 2026-01-01 00:00:03:000, 95.3674, 31.7891, 1000000, 333333.3333, 1000, 2000, 47.6837, 500000.0
+[main] INFO client - Revoked partitions [a-0, a-1], again
+2026-01-01 00:00:01:250, 0, 0.1, 0.1, 1000, 0.1, 1000, 250, 0.1, 0.1
+2026-01-01 00:00:03:000, 0, 0.1, 0.1, 4000000, 0.1, 0, 1750, 0.1, 0.1
+2026-01-01 00:00:05:000, 0, 0.1, 0.1, 12000000, 0.1, 0, 2000, 0.1, 0.1
 """
 
 
 def test_consumer_performance_is_timed_without_its_join() -> None:
-    """Everybody else's join is not counted either."""
+    """Everybody else's join is not counted either; what it reads once Java has compiled it is told apart."""
     drain = consumer_performance_result(CONSUMER_PERFORMANCE)
 
-    assert (drain.ticks, drain.seconds) == (1_000_000, 2.0)
+    assert (drain.ticks, drain.seconds) == (12_000_000, 4.0)
+    assert drain.cold_rate == 2_000_000
+    assert drain.warm_rate == 4_000_000
 
 
 @pytest.mark.parametrize("output", ["", "WARNING: Exiting before consuming, it timed out", "a, b\n1, 2"])
@@ -72,7 +79,8 @@ def test_memory_is_told_by_its_course() -> None:
 
     assert flat["rss_mb_per_minute"] == 0
     assert growing["rss_mb_per_minute"] == pytest.approx(60, rel=0.01)
-    assert (growing["rss_start_mb"], growing["rss_end_mb"]) == (100, 159)
+    assert (growing["rss_start_mb"], growing["rss_end_mb"]) == (102.5, 156.5)
+    assert growing["rss_greatest_mb"] == 159
 
 
 def test_growth_changes_one_thing_at_a_time() -> None:
@@ -81,6 +89,14 @@ def test_growth_changes_one_thing_at_a_time() -> None:
     assert {case.partitions for case in CASES} >= {1, 16}
     assert {case.workers for case in CASES} == {1, 2}
     assert len({case.name for case in CASES}) == len(CASES)
+
+
+def test_the_profile_tells_what_each_section_costs() -> None:
+    """In nanoseconds a tick."""
+    results = profile_results(60_000)
+
+    assert [result["name"] for result in results] == list(SECTIONS)
+    assert all(float(str(result["ns_per_tick"])) > 0 for result in results if result["name"] != "trades")
 
 
 def test_the_codec_benchmark_measures_every_reader_and_writer() -> None:

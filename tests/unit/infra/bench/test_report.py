@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from infra.bench.document import document, ratios
+from infra.bench.document import document, paired_ratios, ratios
 from infra.bench.report import markdown, table_of
+from infra.bench.targets import targets
 from schemas.errors import ConfigurationError
 
 DOCS = Path(__file__).resolve().parents[4] / "docs"
@@ -39,6 +40,44 @@ def test_a_document_says_machine_versions_and_results() -> None:
 def test_ratios_are_of_rates_measured_in_one_run() -> None:
     """A system that was skipped has none."""
     assert ratios(RESULTS, ["flashmm"], ["faust", "quix"]) == {"flashmm/faust": 200.0}
+
+
+def test_a_ratio_of_another_measure_says_so() -> None:
+    """What was not told has none."""
+    results = [{"name": "a", "warm_ticks_per_s": 30}, {"name": "b", "warm_ticks_per_s": 20}, {"name": "c"}]
+
+    assert ratios(results, ["a"], ["b", "c"], measure="warm_ticks_per_s") == {"a/b, warm": 1.5}
+
+
+def test_the_ratio_of_rounds_is_the_median_of_theirs() -> None:
+    """Each is of two drains after one another, so that a slow minute of the machine has no part in it."""
+    rounds = [{"a": 10.0, "b": 10.0}, {"a": 4.0, "b": 2.0}, {"a": 30.0, "b": 10.0}, {"b": 1.0}]
+
+    assert paired_ratios(rounds, ["a"], ["b"]) == {"a/b": 2.0, "a/b, least": 1.0, "a/b, greatest": 3.0}
+
+
+def test_targets_stand_beside_what_was_measured() -> None:
+    """Met, missed, or not measured."""
+    page = markdown([a_document(ratios={"flashmm/faust": 200.0, "flashmm/kafka-streams": 5.0})])
+
+    assert "| ticks/s, flashmm/faust | at least 150 | 200 | yes | Peers |" in page
+    assert "| ticks/s, flashmm/kafka-streams | at least 8 | 5 | no | Peers |" in page
+    assert "| ticks/s, flashmm/consumer-performance | at least 1.5 |  | not measured | Engine |" in page
+
+
+def test_the_growth_target_compares_markets_alone() -> None:
+    """More partitions or workers are another matter."""
+    costs = {
+        "markets-1-partitions-4-workers-1": 0.4,
+        "markets-1000-partitions-4-workers-1": 0.5,
+        "markets-40-partitions-16-workers-1": 0.9,
+    }
+    results = [{"name": name, "cpu_us_per_tick": cost} for name, cost in costs.items()]
+
+    (target,) = [one for one in targets({"growth": {"results": results}}) if one.bench == "growth"]
+
+    assert target.measured == pytest.approx(1.25)
+    assert target.is_met
 
 
 def test_the_page_has_date_machine_method_results_and_ratios() -> None:

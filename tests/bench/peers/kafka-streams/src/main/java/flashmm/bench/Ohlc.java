@@ -7,6 +7,7 @@ import java.math.BigInteger;
 import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.Locale;
 import java.util.Properties;
 import org.apache.avro.Schema;
 import org.apache.avro.generic.GenericDatumReader;
@@ -37,6 +38,7 @@ import org.apache.kafka.streams.state.Stores;
  */
 public final class Ohlc {
   private static final long SECOND_MS = 1_000;
+  private static final long WARM_NANOS = 2_000_000_000L;
 
   /** A trade, as little of it as the job needs; null for every other kind of tick. */
   private record Trade(long tsEventMs, long price, long size) {}
@@ -64,6 +66,8 @@ public final class Ohlc {
   private static volatile long startNanos;
   private static long startCpuNanos;
   private static long done;
+  private static long warmNanos;
+  private static long warmDone;
 
   private Ohlc() {}
 
@@ -142,10 +146,19 @@ public final class Ohlc {
   }
 
   private static void count(long trades) {
-    if (++done == trades) {
-      double seconds = (System.nanoTime() - startNanos) / 1e9;
+    if (++done % 1_000 == 0 && warmNanos == 0 && System.nanoTime() - startNanos > WARM_NANOS) {
+      warmNanos = System.nanoTime();
+      warmDone = done;
+    }
+    if (done == trades) {
+      long end = System.nanoTime();
+      double seconds = (end - startNanos) / 1e9;
       double cpu = (cpuNanos() - startCpuNanos) / 1e9;
-      System.out.printf("{\"ticks\": %d, \"seconds\": %.6f, \"cpu_s\": %.6f}%n", done, seconds, cpu);
+      double warmRate = warmNanos == 0 ? done / seconds : (done - warmDone) * 1e9 / (end - warmNanos);
+      System.out.printf(
+          Locale.ROOT,
+          "{\"ticks\": %d, \"seconds\": %.6f, \"cpu_s\": %.6f, \"warm_rate\": %.0f}%n",
+          done, seconds, cpu, warmRate);
       System.out.flush();
       Runtime.getRuntime().halt(0);
     }
