@@ -29,7 +29,7 @@ from processors.microbatch.reports import publish_metrics
 from processors.microbatch.selftest import install_connection
 from processors.microbatch.task import Batch
 from processors.microbatch.transport import REQUEST_TIMEOUT_S
-from processors.startup import configured, describe, prepare, refusal, web_port
+from processors.startup import configured, describe, prepare, refusal, settle, web_port
 from schemas.errors import FlashMMError
 
 __all__ = ["app"]
@@ -138,6 +138,7 @@ async def _batches(stream: Any) -> AsyncIterator[Batch]:
 async def working() -> None:
     """Send what the stages emit, snapshot their state, follow the account, renew the lease, report, let time pass."""
     describe(engine, settings, is_batching=is_batching, is_lean=is_lean)
+    settle()
     engine.end_of_log = _end_of_log
     await engine.guarded(
         engine.publisher.run(app.producer._ensure_producer()),  # noqa: SLF001  Faust has no public way to its producer

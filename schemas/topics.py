@@ -18,7 +18,7 @@ _DAY_MS = 24 * _HOUR_MS
 
 @unique
 class Priority(IntEnum):
-    """What goes first when the broker takes less than there is to write; the lowest number goes first."""
+    """Who gets more of a broker that takes less than there is to write: the lowest number most."""
 
     CRITICAL = 0
     """Accounts: decisions, orders, executions, positions. Written by producers of their own."""
@@ -38,7 +38,7 @@ class Topic:
         name: Name without the prefix of a run.
         record: Class of its values; None for bytes that are not Avro (snapshots).
         key: What the key is made of, in words; several parts are joined by `|`.
-        priority: What goes first when the broker is slow.
+        priority: How much of a slow broker it gets.
         is_output: Whether `FLASHMM_TOPIC_PREFIX` applies: all but the shared inputs.
         is_compacted: Whether the broker keeps only the last record of each key.
         retention_ms: How long records are kept; -1 for ever.

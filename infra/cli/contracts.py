@@ -236,7 +236,7 @@ def topics_markdown() -> str:
         "`FLASHMM_KAFKA_PARTITIONS` partitions. Keys are UTF-8, their parts joined by `|`; `group` is the market's",
         "group, by default its base asset. `FLASHMM_TOPIC_PREFIX` goes before every name but those marked *shared*.",
         "",
-        "When the broker is slow, topics of a higher priority are written first.",
+        "While the broker is slow, a worker gives each priority eight times the bytes of the next lower one.",
         "",
         "| topic | key | record | priority | kept | what |",
         "|---|---|---|---|---|---|",

@@ -83,8 +83,15 @@ class MicroBatchEngine:
         self.codecs: Mapping[type[Record], Codec] = {}
         self.model: Model | None = None
         self.latency = LatencyWindow()
-        self.publisher = Publisher(clock=clock, on_failure=self.fail, on_latency=self.latency.observe)
-        self.trading_publisher = Publisher(clock=clock, on_failure=self.fail, on_latency=self.latency.observe)
+        self.publisher, self.trading_publisher = (
+            Publisher(
+                clock=clock,
+                priority_of=lambda topic: TOPICS[topic.removeprefix(prefix)].priority,
+                on_failure=self.fail,
+                on_latency=self.latency.observe_all,
+            )
+            for _ in range(2)
+        )
         self.ownership = Ownership(self)
         self.snapshots = Snapshots(self)
         self.account = AccountInbox(self)
@@ -177,7 +184,9 @@ class MicroBatchEngine:
         is_ours = np.array([text == WATCHDOG for text in columns.strings] or [False])
         heard = np.flatnonzero(columns.ok & ~is_ours[columns.source])
         if len(heard):
-            self.watchdog.heard(task.partition, int(columns.ts_recv[heard[-1]]), now)
+            newest = int(columns.ts_recv[heard[-1]])
+            self.watchdog.heard(task.partition, newest, now)
+            self.latency.observe("tick_to_agent", now - newest)
         return Batch(task, ticks) if len(columns) else None
 
     def _decoded(self, partition: int, fetched: FetchedBatch, keep: int) -> Ticks:

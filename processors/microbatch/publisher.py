@@ -1,7 +1,7 @@
 """Publish a worker's records in whole batches, each awaited by its own future.
 
-Kernels hand records over without waiting, one by one or in blocks. A background task joins what is pending of a (topic,
-partition), has compiled code build record batches of it and gives them to aiokafka's idempotent producer, at most one
+Kernels hand records over without waiting, one by one or in blocks. A task of each (topic, partition) joins what is
+pending of it, has compiled code build record batches and gives them to aiokafka's idempotent producer, which has one
 batch a partition under way, so order holds. A failed batch is terminal: nothing after it may be committed
 (`Producer.flush` would hide it).
 """
@@ -9,23 +9,30 @@ batch a partition under way, so order holds. A failed batch is terminal: nothing
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import cast
 
 import numpy as np
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from aiokafka.structs import RecordMetadata
+from numpy.typing import NDArray
 
 from infra.runtime.clock import Clock
-from processors.microbatch.recordbatch import Block, prebuilt
+from processors.microbatch.recordbatch import Block, PrebuiltBatch, prebuilt
+from processors.microbatch.window import Window
 from schemas.errors import ServiceUnavailable
+from schemas.topics import Priority
 
 __all__ = ["Pending", "Publisher"]
 
 _MAX_BATCH_BYTES = 900_000  # below the broker's default max.message.bytes of 1 MiB, with room for the header
+_MAX_UNDER_WAY = 2  # in the producer: one at the broker, one ready
+_WORTH_BYTES = 100_000
+_JOINED_BYTES = 4 * _MAX_BATCH_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,53 +60,117 @@ class Pending:
         return len(self.value)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Cut:
+    """The records of a block from `begin` to `end`, and the batch that was built of them."""
+
+    block: Block
+    begin: int
+    end: int
+    batch: PrebuiltBatch
+
+    @property
+    def size(self) -> int:
+        """Bytes of the values."""
+        ends = self.block.ends
+        return int(ends[self.end - 1]) - (int(ends[self.begin - 1]) if self.begin else 0)
+
+
+@dataclass(slots=True, eq=False)
+class _Lane:
+    """One partition of a topic: its records go out in order, whatever the others wait for.
+
+    Attributes:
+        priority: Of its topic: who goes first when the broker is slow.
+        waiting: What is in no batch yet.
+        added, acknowledged: Records so far.
+        end_offset: After the last acknowledged record; None before the first.
+        moved: Set when something was added or acknowledged.
+    """
+
+    topic: str
+    partition: int
+    priority: Priority
+    waiting: list[Pending | Block] = field(default_factory=list)
+    waiting_bytes: int = 0
+    added: int = 0
+    acknowledged: int = 0
+    end_offset: int | None = None
+    moved: asyncio.Event = field(default_factory=asyncio.Event)
+    sender: asyncio.Task[None] | None = None
+
+    def take(self) -> list[Pending | Block]:
+        """Take out what makes a few batches: what is joined is held as a whole until the last of it is sent."""
+        size = count = 0
+        while count < len(self.waiting) and size < _JOINED_BYTES:
+            size += self.waiting[count].size
+            count += 1
+        taken, self.waiting = self.waiting[:count], self.waiting[count:]
+        self.waiting_bytes -= size
+        return taken
+
+
 class Publisher:
     """A bounded, ordered publisher; what is added before `run` waits for it.
 
     Args:
+        priority_of: Gives the priority of a topic by its full name.
         on_failure: Told of a batch that failed for good; must stop the process.
-        on_latency: Told (name, microseconds from trigger to the broker's acknowledgement).
+        on_latency: Told (name, microseconds from the trigger of each record to the broker's acknowledgement).
     """
 
     def __init__(
         self,
         *,
         clock: Clock,
+        priority_of: Callable[[str], Priority],
         on_failure: Callable[[BaseException], None],
-        on_latency: Callable[[str, int], None],
-        max_pending: int = 50_000,
-        max_pending_bytes: int = 64 * 1024 * 1024,
+        on_latency: Callable[[str, NDArray[np.int64]], None],
+        max_pending: int = 200_000,
+        max_pending_bytes: int = 32 * 1024 * 1024,
     ) -> None:
         self._producer: AIOKafkaProducer | None = None
         self._clock = clock
+        self._priority_of = priority_of
         self._on_failure = on_failure
         self._on_latency = on_latency
         self._max_pending = max_pending
         self._max_pending_bytes = max_pending_bytes
-        self._pending: dict[tuple[str, int], list[Pending | Block]] = defaultdict(list)
+        self._lanes: dict[tuple[str, int], _Lane] = {}
+        self._pending = 0
         self._bytes = 0
-        self._added = 0
-        self._acknowledged = 0
-        self._wake = asyncio.Event()
-        self._progress = asyncio.Condition()
-        self._end_offsets: dict[tuple[str, int], int] = {}
+        self._failed: asyncio.Future[None] | None = None
+        self._waiters: list[asyncio.Future[None]] = []
+        self._window = Window()
 
     def add(self, topic: str, partition: int, records: Pending | Block) -> None:
         """Queue a record or a block of them; sent soon. Never waits: callers pace themselves by `wait_for_room`."""
-        self._pending[topic, partition].append(records)
+        lane = self._lanes.get((topic, partition))
+        if lane is None:
+            lane = self._lanes[topic, partition] = _Lane(topic, partition, self._priority_of(topic))
+        lane.waiting.append(records)
+        lane.waiting_bytes += records.size
+        lane.added += records.count
+        lane.moved.set()
+        self._pending += records.count
         self._bytes += records.size
-        self._added += records.count
-        self._wake.set()
+        if self._producer is not None and lane.sender is None:
+            self._start(lane)
 
     @property
     def pending(self) -> int:
         """Records that are not acknowledged yet."""
-        return self._added - self._acknowledged
+        return self._pending
 
     @property
     def is_full(self) -> bool:
         """Whether as much is pending as may be, in records or in bytes."""
-        return self.pending >= self._max_pending or self._bytes >= self._max_pending_bytes
+        return self._pending >= self._max_pending or self._bytes >= self._max_pending_bytes
+
+    def is_settled(self, topic: str, partition: int) -> bool:
+        """Tell whether everything added to a partition is acknowledged."""
+        lane = self._lanes.get((topic, partition))
+        return lane is None or lane.acknowledged == lane.added
 
     @property
     def is_running(self) -> bool:
@@ -108,56 +179,123 @@ class Publisher:
 
     async def wait_for_room(self) -> None:
         """Wait until less is pending than may be."""
-        if self.is_full:
-            async with self._progress:
-                await self._progress.wait_for(lambda: not self.is_full)
+        while self.is_full:
+            await self._progress()
 
     async def drain(self) -> None:
         """Wait until every record added before this call is acknowledged."""
-        target = self._added
-        async with self._progress:
-            await self._progress.wait_for(lambda: self._acknowledged >= target)
+        targets = [(lane, lane.added) for lane in self._lanes.values() if lane.acknowledged < lane.added]
+        while any(lane.acknowledged < target for lane, target in targets):
+            await self._progress()
 
     def end_offset(self, topic: str, partition: int) -> int | None:
         """Give the offset after the last acknowledged record of a partition; None before the first."""
-        return self._end_offsets.get((topic, partition))
+        lane = self._lanes.get((topic, partition))
+        return None if lane is None else lane.end_offset
 
     async def run(self, producer: AIOKafkaProducer) -> None:
         """Send what is pending until cancelled, through a started producer: idempotent, acks=all."""
         self._producer = producer
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            taken, self._pending = self._pending, defaultdict(list)
-            if taken:
-                await asyncio.gather(*(self._send(key, records) for key, records in taken.items()))
-                sent = [one for records in taken.values() for one in records]
-                async with self._progress:
-                    self._bytes -= sum(one.size for one in sent)
-                    self._acknowledged += sum(one.count for one in sent)
-                    self._progress.notify_all()
-
-    async def _send(self, key: tuple[str, int], records: list[Pending | Block]) -> None:
-        topic, partition = key
-        assert self._producer is not None
+        self._failed = asyncio.get_running_loop().create_future()
+        for lane in self._lanes.values():
+            if lane.waiting:
+                self._start(lane)
         try:
-            for block in _blocks(records):
-                at = 0
-                while at < block.count:
-                    # Our time and not the tick's: the broker would delete what is made of an old log at once.
-                    batch, upto = prebuilt(block, at, _MAX_BATCH_BYTES, self._clock() // 1_000)
-                    metadata = await (await self._producer.send_batch(batch, topic, partition=partition))
-                    # Of a retried batch that was written already the broker may not tell the offset.
-                    self._end_offsets[key] = max(metadata.offset + upto - at, self._end_offsets.get(key, 0))
-                    if block.name:
-                        now = self._clock()
-                        for ts_trigger in block.ts_trigger[at:upto].tolist():
-                            self._on_latency(block.name, now - ts_trigger)
-                    at = upto
+            await self._failed
+        finally:
+            for lane in self._lanes.values():
+                if lane.sender is not None:
+                    lane.sender.cancel()
+
+    def _start(self, lane: _Lane) -> None:
+        lane.sender = asyncio.get_running_loop().create_task(self._send(lane))
+        lane.sender.add_done_callback(self._ended)
+
+    def _ended(self, sender: asyncio.Task[None]) -> None:
+        if sender.cancelled() or sender.exception() is None:
+            return
+        assert self._failed is not None
+        if not self._failed.done():
+            self._failed.set_exception(cast(BaseException, sender.exception()))
+
+    async def _send(self, lane: _Lane) -> None:
+        """Send what waits in a lane, and what is added meanwhile; end when there is no more."""
+        under_way: deque[tuple[_Cut, asyncio.Future[RecordMetadata]]] = deque()
+        cuts: Iterator[_Cut] = iter(())
+        try:
+            while True:
+                if under_way and under_way[0][1].done():
+                    self._settle(lane, *under_way.popleft())
+                elif len(under_way) < _MAX_UNDER_WAY and (cut := next(cuts, None)) is not None:
+                    under_way.append((cut, await self._hand_over(lane, cut)))
+                elif lane.waiting and _is_next(lane, len(under_way)):
+                    cuts = self._cut(lane.take())
+                elif under_way:
+                    lane.moved.clear()
+                    await lane.moved.wait()
+                else:
+                    break
         except (TimeoutError, KafkaError) as error:
-            failure = ServiceUnavailable("Kafka", f"{topic}[{partition}]", f"a batch was not acknowledged: {error!r}")
+            where = f"{lane.topic}[{lane.partition}]"
+            failure = ServiceUnavailable("Kafka", where, f"a batch was not acknowledged: {error!r}")
             self._on_failure(failure)
             raise failure from error
+        finally:
+            lane.sender = None
+
+    async def _hand_over(self, lane: _Lane, cut: _Cut) -> asyncio.Future[RecordMetadata]:
+        """Give a batch to the producer when it is its turn."""
+        assert self._producer is not None
+        size = cut.batch.size()
+        await self._window.enter(lane.priority, size)
+        began_us = self._clock()
+        try:
+            sent = await self._producer.send_batch(cut.batch, lane.topic, partition=lane.partition)
+        except BaseException:
+            self._window.leave(size, 0)
+            raise
+
+        def done(_: asyncio.Future[RecordMetadata]) -> None:
+            # Not when the lane gets to it: it may be waiting for its next turn.
+            self._window.leave(size, self._clock() - began_us)
+            lane.moved.set()
+
+        sent.add_done_callback(done)
+        return cast("asyncio.Future[RecordMetadata]", sent)
+
+    def _cut(self, records: list[Pending | Block]) -> Iterator[_Cut]:
+        for block in _blocks(records):
+            begin = 0
+            while begin < block.count:
+                # Our time and not the tick's: the broker would delete what is made of an old log at once.
+                batch, end = prebuilt(block, begin, _MAX_BATCH_BYTES, self._clock() // 1_000)
+                yield _Cut(block, begin, end, batch)
+                begin = end
+
+    def _settle(self, lane: _Lane, cut: _Cut, sent: asyncio.Future[RecordMetadata]) -> None:
+        count = cut.end - cut.begin
+        # Of a retried batch that was written already the broker may not tell the offset.
+        lane.end_offset = max(sent.result().offset + count, lane.end_offset or 0)
+        lane.acknowledged += count
+        self._pending -= count
+        self._bytes -= cut.size
+        if cut.block.name:
+            self._on_latency(cut.block.name, self._clock() - cut.block.ts_trigger[cut.begin : cut.end])
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def _progress(self) -> None:
+        """Wait for the next acknowledgement."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        await waiter
+
+
+def _is_next(lane: _Lane, under_way: int) -> bool:
+    """Tell whether to build of what waits: one more while the broker is at the one before; a small one rather grows."""
+    return not under_way or (under_way < _MAX_UNDER_WAY and lane.waiting_bytes >= _WORTH_BYTES)
 
 
 def _blocks(records: list[Pending | Block]) -> Iterator[Block]:

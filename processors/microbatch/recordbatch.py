@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from aiokafka.record.util import calc_crc32c
 from numba import int64, types, uint8
 from numpy.typing import NDArray
 
-from schemas.columns.encoder import VARINT_BYTES, put_long
+from processors.microbatch.crc32c import crc32c
+from schemas.columns.encoder import VARINT_BYTES, put_varint
 from schemas.compiled import Array, compiled
+from schemas.machine import address, leading_zeros, load, store
 
 __all__ = ["Block", "PrebuiltBatch", "prebuilt"]
 
@@ -28,6 +29,7 @@ _MAGIC = 2
 # Attributes, four varints that are not lengths of content, two lengths.
 _RECORD_BYTES = 1 + 6 * VARINT_BYTES
 _NO_KEY = -1
+_WORD = 8
 _BYTES = types.Array(uint8, 1, "C", readonly=True)
 
 
@@ -62,12 +64,20 @@ class Block:
 
 @compiled()
 def _long_size(value: int) -> int:
-    rest = np.uint64(value << 1) ^ np.uint64(value >> 63)
-    size = 1
-    while rest > np.uint64(127):
-        rest >>= np.uint64(7)
-        size += 1
-    return size
+    """Give how many bytes a zig-zag varint takes."""
+    return (63 - leading_zeros((value << 1) ^ (value >> 63) | 1)) // 7 + 1
+
+
+@compiled()
+def _copy(to: int, source: int, size: int, out: Array, at: int, data: Array, start: int) -> None:
+    """Copy bytes, as addresses and as places in arrays."""
+    if size < _WORD:
+        for k in range(size):
+            out[at + k] = data[start + k]
+    else:
+        for k in range(0, size - _WORD, _WORD):
+            store(to + k, load(source + k))
+        store(to + size - _WORD, load(source + size - _WORD))
 
 
 @compiled(int64(_BYTES, int64[::1], _BYTES, int64[:, ::1], int64[::1], int64, uint8[::1], int64[::1]))
@@ -87,29 +97,33 @@ def _write_records(
         out: Takes the batch, of which the header's bytes are left alone.
         written: Takes the size of the batch.
     """
+    into, values, names = address(out), address(data), address(keys)
     at = _HEADER_BYTES
     start = ends[begin - 1] if begin else 0
     i = begin
     while i < len(ends):
         size = ends[i] - start
         key = key_of[i]
+        named = key_spans[key, 0] if key >= 0 else 0
         key_size = key_spans[key, 1] if key >= 0 else _NO_KEY
+        # Which is more than it takes: words are written where bytes are meant.
         if at + _RECORD_BYTES + size + max(key_size, 0) > len(out):
             break
         body = 3 + _long_size(i - begin) + _long_size(key_size) + _long_size(size)
-        at = put_long(out, at, body + size + max(key_size, 0))
+        to = put_varint(into + at, body + size + max(key_size, 0))
         # No attributes, and no time after the batch's.
-        out[at] = out[at + 1] = 0
-        at = put_long(out, at + 2, i - begin)
-        at = put_long(out, at, key_size)
-        for k in range(key_size):
-            out[at + k] = keys[key_spans[key, 0] + k]
-        at = put_long(out, at + max(key_size, 0), size)
-        for k in range(size):
-            out[at + k] = data[start + k]
-        at += size
-        out[at] = 0
-        at += 1
+        store(to, 0)
+        to = put_varint(to + 2, i - begin)
+        to = put_varint(to, key_size)
+        if key_size > 0:
+            _copy(to, names + named, key_size, out, to - into, keys, named)
+            to += key_size
+        to = put_varint(to, size)
+        _copy(to, values + start, size, out, to - into, data, start)
+        to += size
+        # No headers.
+        store(to, 0)
+        at = to + 1 - into
         start = ends[i]
         i += 1
     written[0] = at
@@ -124,7 +138,7 @@ class PrebuiltBatch:
         now_ms: Kafka's timestamp of every record.
     """
 
-    def __init__(self, buffer: bytearray, count: int, now_ms: int) -> None:
+    def __init__(self, buffer: memoryview, count: int, now_ms: int) -> None:
         self._buffer = buffer
         self._count = count
         self._now_ms = now_ms
@@ -151,7 +165,7 @@ class PrebuiltBatch:
     def _set_producer_state(self, producer_id: int, producer_epoch: int, base_sequence: int) -> None:
         self._producer = producer_id, producer_epoch, base_sequence
 
-    def _build(self) -> bytearray:
+    def _build(self) -> memoryview:
         size = len(self._buffer)
         last = self._count - 1
         _HEADER.pack_into(
@@ -169,7 +183,7 @@ class PrebuiltBatch:
             *self._producer,
             self._count,
         )
-        _CRC.pack_into(self._buffer, _CRC_AT, calc_crc32c(memoryview(self._buffer)[_CHECKED_FROM:]))
+        _CRC.pack_into(self._buffer, _CRC_AT, crc32c(self._buffer[_CHECKED_FROM:]))
         return self._buffer
 
 
@@ -190,5 +204,4 @@ def prebuilt(block: Block, begin: int, max_bytes: int, now_ms: int) -> tuple[Pre
     upto = _write_records(
         np.frombuffer(block.data, np.uint8), block.ends, keys, spans, block.key_of, begin, out, written
     )
-    buffer = bytearray(out.data[: int(written[0])])
-    return PrebuiltBatch(buffer, upto - begin, now_ms), upto
+    return PrebuiltBatch(out.data[: int(written[0])], upto - begin, now_ms), upto

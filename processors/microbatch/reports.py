@@ -37,11 +37,12 @@ def metrics(engine: MicroBatchEngine) -> list[Metric]:
 
 
 def publish_metrics(engine: MicroBatchEngine) -> None:
-    """Queue the metrics of every owned partition, unless what is queued already waits for the broker."""
-    if engine.is_backed_up:
-        return
+    """Queue the metrics of every owned partition, unless those before still wait for the broker."""
+    topic = engine.topic(Metric)
     for metric in metrics(engine):
-        engine.send(metric, int(metric.instance.rpartition("|")[2]), metric.ts_metric)
+        partition = int(metric.instance.rpartition("|")[2])
+        if engine.publisher.is_settled(topic, partition):
+            engine.send(metric, partition, metric.ts_metric)
 
 
 def dead_letter(

@@ -2,16 +2,15 @@
 
 Whatever is under way is in front of what comes next, so a slow broker is given no more at a time than it acknowledges
 within a target. The window is halved when an acknowledgement takes longer and grows by what is acknowledged in time,
-as TCP's congestion window does (RFC 5681, 3.1), with delay as the signal. What waits for it goes by its topic's
-priority, so that quotes and books do not wait behind a backlog of trades; the backlog itself is bounded by the
-publisher, which stops the input, so that lower priorities have their turn.
+as TCP's congestion window does (RFC 5681, 3.1), with delay as the signal. What waits for it goes by weight: of the
+bytes, each priority has eight times the share of the next lower one. So quotes and books do not wait behind a backlog
+of trades, and a metric does not wait for its end (stride scheduling: C. Waldspurger, W. Weihl, MIT/LCS/TM-528, 1995).
 """
 
 from __future__ import annotations
 
 import asyncio
-import heapq
-from itertools import count
+from collections import deque
 
 from schemas.topics import Priority
 
@@ -20,6 +19,7 @@ __all__ = ["Window"]
 _TARGET_US = 250_000
 _LEAST_BYTES = 64 * 1024
 _MOST_BYTES = 16 * 1024 * 1024
+_SHIFT = 3  # a weight of eight between priorities
 
 
 class Window:
@@ -36,24 +36,27 @@ class Window:
         self._most = most
         self.size = most
         self._under_way = 0
-        self._numbers = count()
-        # By priority, then in the order of coming.
-        self._waiting: list[tuple[Priority, int, int, asyncio.Future[None]]] = []
+        self._waiting: dict[Priority, deque[tuple[int, asyncio.Future[None]]]] = {each: deque() for each in Priority}
+        # What each priority has had, by weight, and where the last one let in stood: who comes anew begins there.
+        self._had = dict.fromkeys(Priority, 0)
+        self._now = 0
 
     async def enter(self, priority: Priority, size: int) -> None:
         """Wait until so many bytes may go."""
-        self._forget_cancelled()
-        if self._has_room(size) and not (self._waiting and self._waiting[0][0] <= priority):
+        if self._has_room(size) and not any(self._waiting.values()):
             self._under_way += size
             return
         turn = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (priority, next(self._numbers), size, turn))
+        if not self._waiting[priority]:
+            self._had[priority] = max(self._had[priority], self._now)
+        self._waiting[priority].append((size, turn))
+        self._let_in()
         try:
             await turn
         except asyncio.CancelledError:
             if not turn.cancelled():  # let in and cancelled at once: nothing of it will go
                 self._under_way -= size
-                self._let_in()
+            self._let_in()
             raise
 
     def leave(self, size: int, took_us: int) -> None:
@@ -67,13 +70,18 @@ class Window:
         return not self._under_way or self._under_way + size <= self.size
 
     def _let_in(self) -> None:
-        self._forget_cancelled()
-        while self._waiting and self._has_room(self._waiting[0][2]):
-            _, _, size, turn = heapq.heappop(self._waiting)
+        while (priority := self._next()) is not None:
+            size, turn = self._waiting[priority][0]
+            if not self._has_room(size):
+                break
+            self._waiting[priority].popleft()
             self._under_way += size
+            self._now = self._had[priority]
+            self._had[priority] += size << (_SHIFT * priority)
             turn.set_result(None)
-            self._forget_cancelled()
 
-    def _forget_cancelled(self) -> None:
-        while self._waiting and self._waiting[0][3].done():
-            heapq.heappop(self._waiting)
+    def _next(self) -> Priority | None:
+        for queue in self._waiting.values():
+            while queue and queue[0][1].done():  # cancelled
+                queue.popleft()
+        return min((each for each in Priority if self._waiting[each]), key=lambda each: self._had[each], default=None)

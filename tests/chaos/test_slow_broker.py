@@ -20,8 +20,8 @@ pytestmark = [pytest.mark.kafka, pytest.mark.chaos, pytest.mark.slow, pytest.mar
 
 TICKS = 4_000_000 if IS_LONG else 1_500_000
 SLOW_KIB_PER_S = 2_000
-SLOWLY = 600_000 if IS_LONG else 150_000
-"""Ticks applied while the broker is slow: with what waits, several times what the worker may hold."""
+SLOWLY = 1_000_000 if IS_LONG else 350_000
+"""Ticks applied while the broker is slow, much more than the worker may hold."""
 
 RSS_LIMIT = 400 * 2**20
 

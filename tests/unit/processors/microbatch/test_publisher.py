@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from aiokafka.errors import MessageSizeTooLargeError
 from aiokafka.record.memory_records import MemoryRecords
+from numpy.typing import NDArray
 
 from processors.microbatch.publisher import Pending, Publisher
 from processors.microbatch.recordbatch import Block, PrebuiltBatch
 from schemas.errors import ServiceUnavailable
+from schemas.topics import Priority
 
 
 @dataclass
@@ -54,8 +56,15 @@ def make(
     on_failure: Callable[[BaseException], None] = lambda _: None, **kwargs: int
 ) -> tuple[Publisher, list[tuple[str, int]]]:
     seen: list[tuple[str, int]] = []
+
+    def note(name: str, micros: NDArray[np.int64]) -> None:
+        seen.extend((name, one) for one in micros.tolist())
+
+    def priority_of(topic: str) -> Priority:
+        return Priority.HIGH if topic == "quotes" else Priority.MEDIUM
+
     publisher = Publisher(
-        clock=lambda: 5_000, on_failure=on_failure, on_latency=lambda name, us: seen.append((name, us)), **kwargs
+        clock=lambda: 5_000, priority_of=priority_of, on_failure=on_failure, on_latency=note, **kwargs
     )
     return publisher, seen
 
@@ -211,4 +220,97 @@ async def test_blocks_and_single_records_are_joined_in_order() -> None:
     twice = [(b"k", b"b", 5), (None, b"cd", 5)] * 2
     assert producer.sent == [("t", 0, [(None, b"a", 5), *twice, (b"k", b"e", 5)])]
     assert [us for _, us in seen] == [2_000, 3_000, 4_000, 3_000, 4_000, 1_000]
+    await stop(task)
+
+
+async def test_a_partition_does_not_wait_for_another() -> None:
+    """One whose batch is held up leaves the others free, and drain waits for it alone."""
+    publisher, _ = make()
+    producer = FakeProducer(holds=True)
+    task = await running(publisher, producer)
+    publisher.add("t", 0, Pending(None, b"slow", 0))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    producer.holds = False
+    publisher.add("t", 1, Pending(None, b"1", 0))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    publisher.add("t", 1, Pending(None, b"2", 0))
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+    assert [(partition, value) for _, partition, ((_, value, _),) in producer.sent] == [
+        (0, b"slow"),
+        (1, b"1"),
+        (1, b"2"),
+    ]
+    assert publisher.pending == 1
+
+    draining = asyncio.create_task(publisher.drain())
+    await asyncio.sleep(0)
+    assert not draining.done()
+    producer.futures[0].set_result(Metadata(0))
+    await draining
+    await stop(task)
+
+
+async def test_a_large_batch_is_made_ready_while_the_one_before_is_under_way() -> None:
+    """The broker then never waits for us; of small ones it gets more at once."""
+    publisher, _ = make()
+    producer = FakeProducer(holds=True)
+    task = await running(publisher, producer)
+    for value in (b"1", b"2" * 100_000, b"3", b"4"):
+        publisher.add("t", 0, Pending(None, value, 0))
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    assert len(producer.sent) == 2
+
+    producer.holds = False
+    for future in producer.futures:
+        future.set_result(Metadata(0))
+    await publisher.drain()
+    assert [[value[:1] for _, value, _ in records] for _, _, records in producer.sent] == [[b"1"], [b"2"], [b"3", b"4"]]
+    await stop(task)
+
+
+async def test_what_is_urgent_goes_before_a_backlog() -> None:
+    """The broker is given so much at a time; of what waits then, quotes have eight times the share of trades."""
+    publisher, _ = make()
+    producer = FakeProducer(holds=True)
+    task = await running(publisher, producer)
+    for partition in range(20):
+        publisher.add("trades", partition, Pending(None, bytes(890_000), 0))
+    publisher.add("quotes", 0, Pending(None, bytes(890_000), 0))
+    publisher.add("quotes", 1, Pending(None, bytes(890_000), 0))
+    for _ in range(50):
+        await asyncio.sleep(0)
+    began = len(producer.sent)
+    assert 10 < began < 20
+    assert all(topic == "trades" for topic, _, _ in producer.sent)
+
+    for at in range(began):
+        producer.futures[at].set_result(Metadata(0))
+    producer.holds = False
+    await publisher.drain()
+
+    assert [topic for topic, _, _ in producer.sent[began : began + 3]] == ["quotes", "trades", "quotes"]
+    assert len(producer.sent) == 22
+    await stop(task)
+
+
+async def test_a_partition_is_settled_when_all_of_it_is_acknowledged() -> None:
+    """Who writes the same again and again need not pile it up."""
+    publisher, _ = make()
+    producer = FakeProducer(holds=True)
+    task = await running(publisher, producer)
+    assert publisher.is_settled("t", 0)
+    publisher.add("t", 0, Pending(None, b"1", 0))
+    assert not publisher.is_settled("t", 0)
+    assert publisher.is_settled("t", 1)
+    while not producer.futures:
+        await asyncio.sleep(0)
+    producer.futures[0].set_result(Metadata(0))
+    await publisher.drain()
+    assert publisher.is_settled("t", 0)
     await stop(task)

@@ -15,8 +15,8 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
-async def test_who_waits_goes_by_priority_and_then_in_order() -> None:
-    """A quote that comes last goes before the trades that were there already."""
+async def test_who_waits_goes_by_weight_and_then_in_order() -> None:
+    """A quote that comes last goes before the trades that were there already, a metric not after all of them."""
     window = Window(most=100)
     await window.enter(Priority.MEDIUM, 100)
     gone: list[str] = []
@@ -41,11 +41,29 @@ async def test_who_waits_goes_by_priority_and_then_in_order() -> None:
             await settled()
             assert len(gone) == number + 1
             window.leave(60, FAST_US)
-    assert gone == ["quotes", "trades 1", "trades 2", "metrics"]
+    assert gone == ["quotes", "trades 1", "metrics", "trades 2"]
 
 
-async def test_nobody_overtakes_what_is_as_urgent_or_more() -> None:
-    """A small batch does not slip in before a large one that waits for room; a more urgent one may."""
+async def test_of_two_that_always_have_something_one_gets_eight_times_the_other() -> None:
+    """In bytes; so neither starves."""
+    window = Window(most=100)
+    sent = dict.fromkeys((Priority.HIGH, Priority.MEDIUM), 0)
+
+    async def always(priority: Priority, size: int) -> None:
+        while sum(sent.values()) < 90_000:
+            await window.enter(priority, size)
+            sent[priority] += size
+            asyncio.get_running_loop().call_soon(window.leave, size, FAST_US)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(3):
+            group.create_task(always(Priority.HIGH, 40))
+            group.create_task(always(Priority.MEDIUM, 90))
+    assert 7 < sent[Priority.HIGH] / sent[Priority.MEDIUM] < 9
+
+
+async def test_nobody_overtakes_what_waits_for_room() -> None:
+    """A small batch does not slip in again and again before a large one; a more urgent one may go first."""
     window = Window(most=100)
     await window.enter(Priority.MEDIUM, 50)
     large = asyncio.create_task(window.enter(Priority.MEDIUM, 60))
