@@ -2,7 +2,7 @@
 
 Intents, executions and positions are written in transactions under an id of the (mode, account). Opening it again
 fences whoever had it open before: that executor cannot journal any more, and so cannot send. The embedded mock broker
-does not fence, so there a lock on a local file keeps a second executor from starting, and says so.
+has no transactions that all clients can read, so there a lock on a local file keeps a second executor out, and says so.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from infra.runtime.kafka import producer_config
 from infra.runtime.settings import Settings
 from schemas.codec import Codec
 from schemas.enums import Mode
-from schemas.errors import Fenced, ServiceUnavailable, TerminalError
+from schemas.errors import Fenced, ServiceUnavailable, StateError, TerminalError
 from schemas.records import ExecutionReport, OrderIntent, Position, Record
 from schemas.registry import Registry
 from schemas.topics import topic_of
@@ -50,15 +50,9 @@ class Journal:
         self._owner = f"{mode}|{account}"
         self._give_up = give_up
         self._lock: IO[str] | None = None
+        self._producer: Producer | None = None
         with Registry(settings.registry_url) as registry:
             self._codecs: dict[type[Record], Codec] = {kind: registry.codec(kind) for kind in _KINDS}
-        extra = {
-            "transactional.id": f"{settings.topic_prefix}flashmm-executor|{self._owner}",
-            # What a killed executor left open holds up readers no longer than this.
-            "transaction.timeout.ms": 10_000,
-            "linger.ms": 0,
-        }
-        self._producer = Producer(producer_config(settings, **extra))
 
     def open(self) -> str:
         """Take the account over from whoever had it; give what keeps others out, in words.
@@ -67,11 +61,21 @@ class Journal:
             Fenced: on the mock broker, another executor of this machine has the account.
             ServiceUnavailable: the broker does not answer in time.
         """
-        cluster = self._answered(lambda: self._producer.list_topics(timeout=_ANSWER_S).cluster_id)
-        self._answered(lambda: self._producer.init_transactions(_ANSWER_S))
+        probe = Producer(producer_config(self._settings))
+        cluster = self._answered(lambda: probe.list_topics(timeout=_ANSWER_S).cluster_id)
+        config: dict[str, Any] = {"linger.ms": 0, "enable.idempotence": True}
         if str(cluster).startswith(_MOCK_CLUSTER):
             self._lock = self._locked(self._settings.data_dir / f"executor-{self._owner.replace('|', '-')}.lock")
-            return "a lock of this machine: the mock broker cannot fence"
+            # 0: librdkafka tries for ever; who waits decides when to give up.
+            self._producer = Producer(producer_config(self._settings, **config | {"message.timeout.ms": 0}))
+            return "a lock of this machine: the mock broker has no transactions"
+        config |= {
+            "transactional.id": f"{self._settings.topic_prefix}flashmm-executor|{self._owner}",
+            # What a killed executor left open holds up readers no longer than this.
+            "transaction.timeout.ms": 10_000,
+        }
+        self._producer = producer = Producer(producer_config(self._settings, **config))
+        self._answered(lambda: producer.init_transactions(_ANSWER_S))
         return "the broker's transactions: a newer executor fences this one"
 
     def write(
@@ -86,17 +90,26 @@ class Journal:
         """
         if not records:
             return []
-        self._answered(self._producer.begin_transaction)
+        producer = self._opened
+        if self._lock is None:
+            self._answered(producer.begin_transaction)
         offsets = self._produced(records)
         if then is not None:
             self._produced(then(offsets))
-        self._answered(lambda: self._producer.commit_transaction(_ANSWER_S))
+        if self._lock is None:
+            self._answered(lambda: producer.commit_transaction(_ANSWER_S))
         return offsets
 
     def close(self) -> None:
         """Let the account go."""
         if self._lock is not None:
             self._lock.close()
+
+    @property
+    def _opened(self) -> Producer:
+        if self._producer is None:
+            raise StateError("the journal is not open")
+        return self._producer
 
     def _produced(self, records: Sequence[Outgoing]) -> list[int]:
         offsets: list[int | None] = [None] * len(records)
@@ -114,7 +127,7 @@ class Journal:
         for index, outgoing in enumerate(records):
             self._answered(partial(self._produce, outgoing, acknowledged(index)))
         while not failures and None in offsets:
-            self._producer.poll(_POLL_S)
+            self._opened.poll(_POLL_S)
             if None in offsets and self._give_up():
                 detail = "records were not acknowledged in time"
                 raise ServiceUnavailable("Kafka", self._settings.kafka_bootstrap, detail)
@@ -125,7 +138,7 @@ class Journal:
     def _produce(self, outgoing: Outgoing, told: Callable[[KafkaError | None, Message], None]) -> None:
         kind = type(outgoing.record)
         extra: dict[str, Any] = {} if outgoing.partition is None else {"partition": outgoing.partition}
-        self._producer.produce(
+        self._opened.produce(
             topic_of(kind).full_name(self._settings.topic_prefix),
             value=self._codecs[kind].encode(outgoing.record),
             key=outgoing.key.encode(),
