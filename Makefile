@@ -25,6 +25,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(if $(filter-out none,$(TORCH)),@$(BIN)/pip install -q -c constraints.txt torch $(TORCH))
 	@$(BIN)/pip install -q -c constraints.txt -e ".[$(EXTRAS)]"
+	@echo "Compiling what processes ticks (once) …"
+	@$(BIN)/python -c "import processors.microbatch.engine"
 	@touch $@
 
 demo: $(STAMP) ## run the whole platform and show it live

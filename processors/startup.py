@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import socket
 import sys
 from fractions import Fraction
@@ -11,6 +12,7 @@ from fractions import Fraction
 import structlog
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
+from faust.utils.terminal import SpinnerHandler
 
 from infra.runtime.clock import wall_clock_us
 from infra.runtime.logging import log_through_stdlib
@@ -199,6 +201,16 @@ def settle() -> None:
     gc.freeze()
     gc.set_threshold(_GC_THRESHOLD)
     sys.setswitchinterval(_SWITCH_S)
+    _stop_spinner()
+
+
+def _stop_spinner() -> None:
+    """Take Faust's progress spinner out of logging: it turns with every debug line, so all libraries make them all."""
+    root = logging.getLogger()
+    levels = [handler.level for handler in root.handlers if not isinstance(handler, SpinnerHandler)]
+    if levels and len(levels) < len(root.handlers):
+        root.handlers[:] = [handler for handler in root.handlers if not isinstance(handler, SpinnerHandler)]
+        root.setLevel(min(levels))
 
 
 def describe(engine: MicroBatchEngine, settings: Settings, *, is_batching: bool, is_lean: bool) -> None:

@@ -104,9 +104,10 @@ rise until one is not kept up with: the last trade came more than a second late,
 pace. `worker, cores` is CPU seconds a second. Broker, sender and worker share the machine, and trades are
 republished.""",
     "codec": """\
-Single ticks as above, in one thread without Kafka: the best of five passes. `columns` is the compiled decoder
-on batches of 4,096 values, `codec` the platform's codec for one record. `fastavro` and `avro` are used without
-logical types, which is what they are fastest at.""",
+Ticks as above, and trades and bars made of them, in one thread without Kafka: CPU time of the thread, the best of
+five passes. `columns` are the compiled decoder and encoders on batches of 4,096 and of 512 records, `codec` the
+platform's codec for one record. `fastavro` and `avro` are used without logical types, which is what they are fastest
+at.""",
     "growth": """\
 Drains as in *Engine*, publishing bars, each case on a broker of its own, with one thing changed at a time
 from 40 markets, 4 partitions and one worker. What counts is the CPU a tick, of all workers together: two workers

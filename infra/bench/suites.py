@@ -119,7 +119,7 @@ def _workers(ground: Ground) -> dict[str, System]:
 def latency(options: Options, rates: Sequence[int] = ()) -> dict[str, Any]:
     """Pace ticks at rising rates through the worker."""
     load = os.getloadavg()[0]
-    seconds = options.at_least(25.0, 3.0)
+    seconds = options.at_least(20.0, 3.0)
     chosen = tuple(rates) or (_QUICK_RATES if options.is_quick else _RATES)
     with _ground(options, "latency") as ground:
         results = paced(ground, chosen, seconds, _MARKETS, options.say, publish_trades=True)
@@ -154,7 +154,7 @@ def profile(options: Options) -> dict[str, Any]:
 def growth(options: Options) -> dict[str, Any]:
     """Drain logs of more and more markets, partitions and workers."""
     load = os.getloadavg()[0]
-    plan = _plan(options, 5.0, first_trades=4_000_000)
+    plan = _plan(options, 3.0, first_trades=8_000_000)
     cases, rate = (QUICK_CASES, _QUICK_LOG_RATE) if options.is_quick else (CASES, _LOG_RATE)
     results = grow(options.folder / "growth", cases, plan, options.say, rate=rate, is_quick=options.is_quick)
     return document("growth", _parameters(options, plan), results, note=options.note, load_before=load)

@@ -14,13 +14,13 @@ from typing import Any, Final, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.codec import HEADER_SIZE, SCHEMA_ID_HEADER, Codec, split_header
+from schemas.codec import Codec
 from schemas.columns import layout
 from schemas.columns.layout import Field, layout_of
+from schemas.columns.reading import read_rows
 from schemas.columns.rows import Rows
 from schemas.columns.spans import Spans
-from schemas.columns.specialised import FORM_FRAMED, FORM_OTHER, FORM_PLAIN, decoder_of, slack_of
-from schemas.columns.texts import Texts, with_slack
+from schemas.columns.specialised import decoder_of
 from schemas.enums import Side, TickKind
 from schemas.errors import CodecError
 from schemas.records import Tick
@@ -36,8 +36,8 @@ SIDES: Final = tuple(Side)
 
 _LOW = (1 << 64) - 1
 _LAYOUT = layout_of(Tick)
-_INTERNED = sum(field.op == layout.OP_INTERN for field in _LAYOUT.fields)
-_DECODE = decoder_of(_LAYOUT)
+# Compiled before a worker joins its group.
+decoder_of(_LAYOUT)
 
 
 class _Column:
@@ -154,25 +154,7 @@ def decode_ticks(values: Spans, codec: Codec) -> TickColumns:
         values: The values; a tombstone is an error of its row.
         codec: Codec of ticks; what it does not know is an error of its row.
     """
-    count = len(values)
-    rows = np.empty(count, _LAYOUT.dtype)
-    ok = np.empty(count, np.bool_)
-    texts = Texts(_INTERNED * count, len(values.data))
-    _DECODE(
-        *with_slack(values.data, slack_of(_LAYOUT)),
-        values.starts,
-        values.ends,
-        _forms(values, codec),
-        _headers(codec),
-        rows.view(np.int64),
-        texts.arrays,
-        ok,
-    )
-    strings, bad = texts.strings()
-    for field in _LAYOUT.fields if bad else ():
-        if field.op == layout.OP_INTERN:
-            # Which record is to blame, and for what, the codec says.
-            ok &= ~np.isin(rows[field.name], bad)
+    rows, ok, strings = read_rows(_LAYOUT, values, codec)
     rest = _Rest(rows, strings, len(values.data))
     errors = {}
     for row in [] if ok.all() else np.flatnonzero(~ok).tolist():
@@ -185,27 +167,6 @@ def decode_ticks(values: Spans, codec: Codec) -> TickColumns:
             ok[row] = True
     text = values.data + rest.text if rest.text else values.data
     return TickColumns(ok=ok, errors=errors, strings=strings, rows=rows, text=text)
-
-
-def _headers(codec: Codec) -> Column:
-    """Give the framed headers of the newest schema as little-endian numbers, the codec's own first."""
-    ids = [key for key in codec.newest_ids() if isinstance(key, int)]
-    ids.sort(key=lambda key: key != codec.schema_id)
-    return np.array([int.from_bytes(key.to_bytes(HEADER_SIZE, "big"), "little") for key in ids], np.int64)
-
-
-def _forms(values: Spans, codec: Codec) -> NDArray[np.int8]:
-    forms = np.full(len(values), FORM_FRAMED, np.int8)
-    for row, found in values.headers.items():
-        if any(name == SCHEMA_ID_HEADER for name, _ in found):
-            forms[row] = FORM_OTHER
-            try:
-                key, _ = split_header(values.value(row), found)
-            except CodecError:
-                continue
-            if isinstance(key, bytes) and key in codec.newest_ids():
-                forms[row] = FORM_PLAIN
-    return forms
 
 
 class _Rest:

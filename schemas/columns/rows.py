@@ -13,7 +13,7 @@ from schemas.codec import Codec
 from schemas.columns.layout import OP_BOOLEAN, OP_DECIMAL128, OP_ENUM, OP_INTERN, OP_TEXT, Field, layout_of
 from schemas.columns.specialised import WORD, encoder_of
 from schemas.columns.texts import encoded, with_slack
-from schemas.records import Record
+from schemas.records import Bar, Record, Trade
 
 __all__ = ["Rows", "Values", "row_dtype"]
 
@@ -112,3 +112,8 @@ class Rows:
 
 def _longer(out: NDArray[np.uint8], more: int) -> NDArray[np.uint8]:
     return np.concatenate((out, np.empty(more, np.uint8)))
+
+
+# What workers publish in bulk is compiled before they join their group, anything else when it is first encoded.
+for _record in (Trade, Bar):
+    encoder_of(layout_of(_record), row_dtype(_record).itemsize)

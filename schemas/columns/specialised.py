@@ -53,6 +53,7 @@ def decode(data, tail, starts, ends, forms, headers, rows, texts, taken):
     data_at, rows_at = address(data), address(rows)
     tail_from = size + {slack} - len(tail)
     tail_at = address(tail) - tail_from
+    none = -1 - len(ends)
     {guesses}
     for row in range(len(ends)):
         taken[row] = False
@@ -261,7 +262,7 @@ def decoder_of(layout: Layout) -> Callable[..., None]:
     source = _filled(
         _DECODE,
         fields=_lines(_reading(field) for field in layout.fields),
-        guesses=_lines(f"last_{name} = -1" for name in interned),
+        guesses=_lines(f"last_{name} = none" for name in interned),
         nulls_at=WORD * (len(layout.columns) - 1),
         row_bytes=layout.dtype.itemsize,
         slack=slack_of(layout),

@@ -15,6 +15,9 @@ __all__ = ["Texts", "encoded", "with_slack"]
 _FIRST_SLOTS = 1_024
 _TAIL_BYTES = 4_096
 _WORD = "\0" * 8
+_MOST_ENCODED = 256
+_NOTHING: tuple[Sequence[str] | None, Any, Any] = None, None, None
+_ENCODED: dict[int, tuple[Sequence[str], NDArray[np.uint8], NDArray[np.int64]]] = {}
 
 
 class Texts:
@@ -58,18 +61,24 @@ class Texts:
 
 
 def encoded(strings: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Give the bytes of texts with a word to spare, and where each starts and how long it is."""
-    raw = np.frombuffer("\0".join([*strings, _WORD]).encode(), np.uint8)
-    spans = np.empty((len(strings), 2), np.int64)
-    after = np.flatnonzero(raw[: 1 - len(_WORD)] == 0)
-    if len(after) == len(strings):
-        spans[0, 0], spans[1:, 0] = 0, after[:-1] + 1
-        spans[:, 1] = after - spans[:, 0]
-    else:  # one of them has a zero in it
-        sizes = np.array([len(text.encode()) for text in strings], np.int64)
-        spans[:, 0] = np.cumsum(sizes + 1) - sizes - 1
-        spans[:, 1] = sizes
+    """Give the bytes of texts with a word to spare, and where each starts and how long it is.
+
+    It remembers the lists that it last encoded, since they are asked for batch by batch and seldom grow.
+    """
+    known, raw, spans = _ENCODED.get(id(strings)) or _NOTHING
+    # Equal, not only of one identity: the list may have changed, or be another at the same address.
+    if known != strings:
+        raw, spans = _encode(strings)
+        if len(_ENCODED) == _MOST_ENCODED:
+            _ENCODED.clear()
+        _ENCODED[id(strings)] = strings[:], raw, spans
     return raw, spans
+
+
+def _encode(strings: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    raw = np.frombuffer("\0".join([*strings, _WORD]).encode(), np.uint8)
+    sizes = np.fromiter((len(text.encode()) for text in strings), np.int64, len(strings))
+    return raw, np.stack((np.cumsum(sizes + 1) - sizes - 1, sizes), axis=1)
 
 
 def with_slack(data: bytes, slack: int) -> tuple[Any, Any]:

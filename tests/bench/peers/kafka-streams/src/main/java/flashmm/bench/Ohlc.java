@@ -154,11 +154,11 @@ public final class Ohlc {
       long end = System.nanoTime();
       double seconds = (end - startNanos) / 1e9;
       double cpu = (cpuNanos() - startCpuNanos) / 1e9;
-      double warmRate = warmNanos == 0 ? done / seconds : (done - warmDone) * 1e9 / (end - warmNanos);
+      String warm = warmNanos == 0 ? "null" : Long.toString((done - warmDone) * 1_000_000_000 / (end - warmNanos));
       System.out.printf(
           Locale.ROOT,
-          "{\"ticks\": %d, \"seconds\": %.6f, \"cpu_s\": %.6f, \"warm_rate\": %.0f}%n",
-          done, seconds, cpu, warmRate);
+          "{\"ticks\": %d, \"seconds\": %.6f, \"cpu_s\": %.6f, \"warm_rate\": %s}%n",
+          done, seconds, cpu, warm);
       System.out.flush();
       Runtime.getRuntime().halt(0);
     }
