@@ -14,7 +14,7 @@ from typing import Protocol, runtime_checkable
 from schemas.reasons import DeadLetterReason
 from schemas.records import Tick
 
-__all__ = ["BadFrame", "Counted", "Effects", "Fetch", "Source"]
+__all__ = ["BadFrame", "Counted", "Effects", "Fetch", "Measured", "Source"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,3 +108,12 @@ class Counted(Protocol):
     @property
     def counters(self) -> Mapping[str, int]:
         """Counts by name, since the process started."""
+
+
+@runtime_checkable
+class Measured(Protocol):
+    """A source that is told numbers which are no ticks, such as a mark price; goes to `ops.metrics`, for display."""
+
+    @property
+    def gauges(self) -> Mapping[str, float]:
+        """The latest numbers by name."""

@@ -20,7 +20,7 @@ from infra.runtime.clock import Clock
 from infra.runtime.kafka import producer_config
 from infra.runtime.settings import Settings
 from producers.backlog import Backlog
-from producers.core import BadFrame, Effects, Source
+from producers.core import BadFrame, Effects, Measured, Source
 from producers.shedding import Shedder, ShedLimits
 from schemas.codec import Codec
 from schemas.enums import Severity, TickKind
@@ -136,6 +136,7 @@ class TickPublisher:
                 ts_metric=self._clock(),
                 counters={**self.counters(source), "shed_top": self._shedder.shed, **counters},
                 gauges={
+                    **(source.gauges if isinstance(source, Measured) else {}),
                     "queued": float(self._backlog.records),
                     "queue_percent": float(self._backlog.percent),
                     "queue_age_ms": self._backlog.age_us(self._clock()) / 1_000,

@@ -27,7 +27,7 @@ from producers.rest import RestClient
 from schemas.enums import TickKind
 from schemas.errors import ConfigurationError
 
-__all__ = ["Session", "SessionConfig"]
+__all__ = ["Session", "SessionConfig", "publish_whole"]
 
 _log = get_logger(__name__)
 _OWN_KINDS = frozenset({TickKind.HEARTBEAT, TickKind.STATUS})
@@ -185,16 +185,10 @@ class Session:
             effects = self._take(item)
 
     async def _write(self, effects: Effects) -> None:
-        """Write all of the effects even when cancelled half-way: a message applies whole or not at all."""
         if not (effects.ticks or effects.bad):
             return
         began_us = self._clock()
-        writing = asyncio.ensure_future(self._publish(effects, self._source))
-        try:
-            await asyncio.shield(writing)
-        except asyncio.CancelledError:
-            await writing
-            raise
+        await publish_whole(self._publish, effects, self._source)
         took_us = max(self._clock() - began_us, 0)
         self._blocked_us += took_us
         self._writing_us += took_us
@@ -238,6 +232,18 @@ class Session:
             body = await self._rest.get(fetch.path, http)
         self._counters["fetches" if body is not None else "fetch_failures"] += 1
         await inbox.put(Answer(fetch.tag, body))
+
+
+async def publish_whole(
+    publish: Callable[[Effects, Source], Awaitable[None]], effects: Effects, source: Source
+) -> None:
+    """Write all of the effects even when cancelled half-way: a message applies whole or not at all."""
+    writing = asyncio.ensure_future(publish(effects, source))
+    try:
+        await asyncio.shield(writing)
+    except asyncio.CancelledError:
+        await writing
+        raise
 
 
 def _wrong_address(source: Source, problem: str) -> ConfigurationError:

@@ -162,7 +162,7 @@ class Run:
 
     def run(self, inputs: Sequence[Input]) -> None:
         """Run inputs as one batch, and check that every record is counted."""
-        steps = self.normaliser.run(inputs, self._emit)
+        steps = self.normaliser.run(inputs)
         for rows in self.normaliser.take():
             self._emit_rows(rows)
         self.steps += [replace(step) for step in steps if not isinstance(step, np.ndarray)]

@@ -19,6 +19,7 @@ from infra.runtime.logging import configure_logging
 from infra.runtime.settings import Settings, load_settings
 from producers.backoff import Backoff
 from producers.core import Source
+from producers.polling import PollingConfig, PollingSession
 from producers.publish import TickPublisher, build_publisher
 from producers.sei.chain import SeiChainSource
 from producers.sei.clob import MARKETS_PER_SOCKET, SeiClobSource
@@ -26,8 +27,9 @@ from producers.sei.mapping import DEFAULT_MAPPINGS, EventMapping
 from producers.session import Session, SessionConfig
 from schemas.errors import ConfigurationError, ProtocolError, ServiceUnavailable
 from schemas.instruments import DEFAULT_PATH, Instruments
+from schemas.venues.citrex.messages import MAINNET, NETWORKS
 
-__all__ = ["Feed", "binance_feeds", "clob_feeds", "produce_app", "run_feeds", "sei_feed"]
+__all__ = ["Feed", "binance_feeds", "citrex_feed", "clob_feeds", "produce_app", "run_feeds", "sei_feed"]
 
 produce_app = typer.Typer(help="Write one venue's feed, or a recording, to Kafka.", no_args_is_help=True)
 produce_app.command("replay")(produce_replay)
@@ -43,10 +45,10 @@ Symbols = Annotated[list[str] | None, typer.Option("--symbol", help="Market; rep
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """A source and how to reach its venue."""
+    """A source and how to reach its venue: on a socket, or by asking."""
 
     source: Source
-    config: SessionConfig
+    config: SessionConfig | PollingConfig
 
 
 @produce_app.command("sei")
@@ -76,6 +78,19 @@ def _binance(url: Urls = None, rpc: Rests = None, symbol: Symbols = None) -> Non
     """Read trades, tops and books of Binance spot."""
     settings = load_settings()
     _run(settings, binance_feeds(settings, urls=url, rest_urls=rpc, symbols=symbol))
+
+
+@produce_app.command("citrex")
+def _citrex(
+    url: Annotated[list[str] | None, typer.Option("--url", help="REST address; repeat it for fail-over.")] = None,
+    symbol: Symbols = None,
+    venue: Annotated[
+        str, typer.Option(help="Venue of the ticks: citrex, citrex-testnet, or sim-citrex for a simulated one.")
+    ] = MAINNET.venue,
+) -> None:
+    """Poll books and trades of Citrex's perpetuals."""
+    settings = load_settings()
+    _run(settings, [citrex_feed(settings, venue=venue, urls=url, symbols=symbol)])
 
 
 def sei_feed(
@@ -158,6 +173,45 @@ def binance_feeds(
     return [Feed(source, _config(settings, addresses, rest_urls or settings.csv("binance_rest_url")))]
 
 
+def citrex_feed(
+    settings: Settings,
+    *,
+    venue: str = MAINNET.venue,
+    urls: Sequence[str] | None = None,
+    symbols: Sequence[str] | None = None,
+) -> Feed:
+    """Make the feed of Citrex's perpetuals.
+
+    Raises:
+        ConfigurationError: an unknown venue or symbol, or no address of one that has none of its own.
+    """
+    # Imported here: the other venues need none of it.
+    from producers.citrex.source import CitrexConfig, CitrexSource
+
+    if venue not in NETWORKS:
+        raise ConfigurationError("--venue", f"{venue} is unknown", f"Choose among {', '.join(NETWORKS)}")
+    own = settings.csv("citrex_rest_url") if venue == MAINNET.venue else (NETWORKS[venue].rest_url,)
+    addresses = tuple(url for url in urls or own if url)
+    if not addresses:
+        raise ConfigurationError(
+            "--url", f"{venue} has no address of its own", "Give that of `flashmm simulate citrex`"
+        )
+    instruments = _instruments(settings)
+    source = CitrexSource(
+        venue=venue,
+        symbols=_canonical(instruments, venue, symbols or settings.csv("citrex_symbols")),
+        instruments=instruments,
+        config=CitrexConfig(
+            poll_us=settings.citrex_poll_ms * 1_000,
+            max_book_age_us=settings.citrex_max_book_age_ms * 1_000,
+            requests_per_s=settings.citrex_requests_per_s,
+            lateness_us=settings.lateness_ms * 1_000,
+            heartbeat_us=settings.heartbeat_interval_ms * 1_000,
+        ),
+    )
+    return Feed(source, PollingConfig(urls=addresses, max_bytes=settings.max_frame_bytes))
+
+
 async def run_feeds(settings: Settings, feeds: Sequence[Feed], stop: asyncio.Event) -> None:
     """Run feeds into Kafka until `stop` is set, then write and flush what they have.
 
@@ -188,14 +242,16 @@ async def run_feeds(settings: Settings, feeds: Sequence[Feed], stop: asyncio.Eve
     await publisher.flush()
 
 
-async def _report(publisher: TickPublisher, pairs: Sequence[tuple[Feed, Session]]) -> None:
+async def _report(publisher: TickPublisher, pairs: Sequence[tuple[Feed, Session | PollingSession]]) -> None:
     while True:
         await asyncio.sleep(_REPORT_S)
         for feed, session in pairs:
             await publisher.report(feed.source, session.counters)
 
 
-def _session(settings: Settings, feed: Feed, publisher: TickPublisher) -> Session:
+def _session(settings: Settings, feed: Feed, publisher: TickPublisher) -> Session | PollingSession:
+    if isinstance(feed.config, PollingConfig):
+        return PollingSession(feed.source, feed.config, publish=publisher.publish, clock=wall_clock_us)
     return Session(
         feed.source,
         feed.config,

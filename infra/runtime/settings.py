@@ -23,6 +23,7 @@ from pydantic_settings import (
 
 from schemas.enums import Mode
 from schemas.errors import ConfigurationError
+from schemas.venues.citrex.messages import MAINNET
 
 __all__ = ["PREFIX", "Settings", "config_file", "dotenv_names", "load_settings"]
 
@@ -77,6 +78,15 @@ class Settings(BaseSettings):
     binance_ws_url: str = Field("wss://stream.binance.com:9443", description="Binance spot WebSocket.")
     binance_rest_url: str = Field("https://api.binance.com", description="Binance spot REST, for depth snapshots.")
     binance_symbols: str = Field("BTCUSDT", description="Binance symbols, comma-separated.")
+    citrex_rest_url: str = Field(
+        MAINNET.rest_url, description="Citrex REST addresses, comma-separated; the next is tried when one fails."
+    )
+    citrex_symbols: str = Field("SEI/USDC-PERP", description="Citrex markets to poll, comma-separated.")
+    citrex_poll_ms: int = Field(500, ge=50, description="Wait between two questions for a market's book.")
+    citrex_max_book_age_ms: int = Field(
+        2_000, ge=100, description="A polled book that was asked for longer ago is STALE."
+    )
+    citrex_requests_per_s: int = Field(10, ge=1, le=1_000, description="Budget for all questions to Citrex together.")
     instruments: Path | None = Field(None, description="TOML file of instruments; the built-in one where unset.")
 
     # Feeds. They never stop reconnecting.

@@ -38,7 +38,7 @@ def simulate(seed: int, seconds: int, horizon_us: int) -> Dataset:
     normaliser = Normaliser(NormaliseConfig(), _TOPIC, 0, Names())
     features = FeatureBuilder(FeatureConfig(), _TOPIC, 0)
     for batch in _batches(_ticks(seed, seconds)):
-        steps = normaliser.run(batch, _ignore)
+        steps = normaliser.run(batch)
         features.run(steps, _ignore)
         for step in steps:
             if isinstance(step, GridStep):

@@ -6,11 +6,22 @@ there is ends the run before it, or before the market at which it stopped; the c
 
 from __future__ import annotations
 
-from numba import int64
+from numba import boolean, from_dtype, int64, void
 
-from processors.kernel.barslots import CORRECTED, FINAL, FRAMES, LENGTHS, NONE, PARTIAL, drop_first, seek, slot_of
+from processors.kernel.barslots import (
+    CORRECTED,
+    FINAL,
+    FRAMES,
+    LENGTHS,
+    NONE,
+    PARTIAL,
+    array_of,
+    drop_first,
+    seek,
+    slot_of,
+)
 from processors.kernel.bartrades import add_trade, merge
-from processors.kernel.barworld import MAX_EMPTY_US, WORLD, array_of, emit_bar, has_room, is_final, minute_of
+from processors.kernel.barworld import INNER, MAX_EMPTY_US, WORLD, emit_bar, has_room, is_final, minute_of
 from processors.kernel.steprows import GAP, GRID, STEP, TRADE, WATERMARK
 from schemas.compiled import Array, compiled
 from schemas.enums import Flag
@@ -60,7 +71,7 @@ def _bound(world: Array, b: int, final_us: int) -> None:
     book.bounds += 1
 
 
-@compiled()
+@compiled(void(INNER, int64))
 def _close(world: Array, b: int) -> None:
     """Forget the bars that no trade can correct any more."""
     config, state, _, books, slots, bounds, _, _, _ = world
@@ -117,7 +128,7 @@ def _roll_up(world: Array, b: int, minute: int) -> None:
         slots[higher].flags |= slots[minute].flags & _GAPPED
 
 
-@compiled()
+@compiled(void(INNER, int64, int64, int64, boolean))
 def _finalise(world: Array, b: int, until_us: int, ts_trigger: int, is_silent: bool) -> None:
     """Make the bars that end by a time final and emit them, shorter timeframes first, then by time."""
     config, _, sources, books, slots, _, _, _, _ = world
@@ -180,6 +191,30 @@ def _add(world: Array, b: int, at_us: int, step: Array, flags: int, observed_us:
 
 
 @compiled()
+def _add_to_last(world: Array, b: int, step: Array) -> bool:
+    """Add a trade as `_trade` does, where it is like most: it falls into the open minute of the one before it.
+
+    That minute and the bars that it is in have news already, so the trade changes nothing beside the minute itself.
+    """
+    config, state, sources, books, slots, bounds, _, _, _ = world
+    book = books[b]
+    at, ts_recv = book.cursor[0], step.ts_recv
+    if at == NONE or step.is_null or ts_recv < 0 or ts_recv > _LAST_US or step.at_us > ts_recv + config.max_ahead_us:
+        return False
+    slot = slots[at]
+    if step.at_us < slot.start or step.at_us >= slot.start + _MINUTE_US or not slot.is_changed:
+        return False
+    if book.source != step.source or book.has_gap or is_final(book, slot.start + _MINUTE_US):
+        return False
+    clock_us = max(state.clock_us, ts_recv)
+    if book.first_bound != NONE and clock_us - bounds[book.first_bound].clock_us > config.correction_us:
+        return False
+    state.clock_us = sources[step.source].heard_us = clock_us
+    add_trade(slot, step.at_us, step, step.flags)
+    return True
+
+
+@compiled(void(INNER, from_dtype(STEP)))
 def _trade(world: Array, step: Array) -> None:
     config, state, sources, books, _, _, _, book_of, _ = world
     ts_recv = _sane(step.ts_recv)
@@ -298,7 +333,10 @@ def run_steps(world: Array, steps: Array, begin: int) -> int:
         state.offset = max(state.offset, step.offset)
         kind = step.kind
         if kind == TRADE:
-            if not has_room(inner, book_of[step.market]):
+            b = book_of[step.market]
+            if b != NONE and _add_to_last(inner, b, step):
+                continue
+            if not has_room(inner, b):
                 return i
             _trade(inner, step)
             continue

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from processors.kernel.barkernel import emit_open, run_steps
-from processors.kernel.barslots import BOOK, BOUND, CONFIG, FRAMES, NONE, SLOT, SOURCE, STATE, follow
+from processors.kernel.barslots import BOOK, BOUND, CONFIG, FRAMES, NONE, SLOT, SOURCE, STATE, follow, link_all
 from processors.kernel.barworld import MOST_EMPTY
 from processors.kernel.names import Names
 from processors.kernel.snapshot import Table
@@ -29,7 +29,7 @@ _MORE = MOST_EMPTY + FRAMES + 1
 """Slots that one step may take of a market, at most."""
 _BOUNDS = 2
 _KEPT = ("clock_us", "offset", "has_grid", "grid_us", "too_late", "unfit")
-_LINKS = ("head", "tail", "cursor", "first_bound", "last_bound")
+_LINKS = ("head", "tail", "cursor", "skips", "first_bound", "last_bound")
 
 
 @unique
@@ -201,6 +201,7 @@ class BarBuilder:
         for name in _LINKS:
             books[name] = NONE
         slots["next"] = slots["previous"] = NONE
+        slots["skips"] = NONE
         bounds["next"] = NONE
         return {
             **{name: int(self._state[name][0]) for name in _KEPT},
@@ -236,6 +237,7 @@ class BarBuilder:
                 self._books["head"][book, frame] = at
                 self._books["tail"][book, frame] = self._books["cursor"][book, frame] = at + length - 1
                 at += length
+        link_all(self._books[: len(books)], self._slots)
         at = 0
         for book, length in enumerate(books["bounds"].tolist()):
             if length:

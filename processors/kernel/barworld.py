@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numba import from_dtype, int64, types
+from numba import from_dtype, int64, types, void
 
 from processors.kernel import wide
 from processors.kernel.barslots import (
@@ -20,6 +18,7 @@ from processors.kernel.barslots import (
     SLOT,
     SOURCE,
     STATE,
+    array_of,
     seek,
 )
 from processors.kernel.bartrades import merge
@@ -28,7 +27,7 @@ from schemas.compiled import Array, compiled
 from schemas.enums import Flag
 from schemas.records import Bar
 
-__all__ = ["MAX_EMPTY_US", "MOST_EMPTY", "WORLD", "array_of", "emit_bar", "has_room", "is_final", "minute_of"]
+__all__ = ["INNER", "MAX_EMPTY_US", "MOST_EMPTY", "WORLD", "emit_bar", "has_room", "is_final", "minute_of"]
 
 MAX_EMPTY_US = 86_400_000_000
 MOST_EMPTY = sum(MAX_EMPTY_US // length + 2 for length in LENGTHS)
@@ -36,18 +35,15 @@ MOST_EMPTY = sum(MAX_EMPTY_US // length + 2 for length in LENGTHS)
 _GAPPED = int(Flag.GAPPED)
 
 
-def array_of(dtype: np.dtype[Any]) -> Array:
-    return types.Array(from_dtype(dtype), 1, "C")
-
-
-WORLD = types.Tuple(
-    (
-        *(array_of(dtype) for dtype in (CONFIG, STATE, SOURCE, BOOK, SLOT, BOUND, row_dtype(Bar))),
-        int64[::1],
-        int64[:, ::1],
-    )
+_ARRAYS = (
+    *(array_of(dtype) for dtype in (SOURCE, BOOK, SLOT, BOUND, row_dtype(Bar))),
+    int64[::1],
+    int64[:, ::1],
 )
+WORLD = types.Tuple((array_of(CONFIG), array_of(STATE), *_ARRAYS))
 """Configuration, state, sources, books, slots, bounds, bars to emit, book by market number, texts by market number."""
+INNER = types.Tuple((from_dtype(CONFIG), from_dtype(STATE), *_ARRAYS))
+"""The same, with the one configuration and the one state."""
 
 
 @compiled()
@@ -62,7 +58,7 @@ def is_final(book: Array, end_us: int) -> bool:
     return book.has_final and end_us <= book.final_us  # type: ignore[no-any-return]
 
 
-@compiled()
+@compiled(void(INNER, int64, int64, int64, int64))
 def emit_bar(world: Array, b: int, frame: int, at: int, ts_trigger: int) -> None:
     """Write a bar out as it stands; an open higher bar is its final minutes and the open ones."""
     config, state, _, books, slots, _, out, _, market_texts = world

@@ -15,13 +15,14 @@ from processors.kernel.cursor import Cursor
 from processors.kernel.ladder import Ladders
 from processors.kernel.lane import LANE
 from processors.kernel.memory import Growing, Memory
-from processors.kernel.steps import BookView
+from processors.kernel.steps import BookView, State
 from schemas.columns import KINDS, SIDES
+from schemas.columns.books import BOOK_ROW, BookRows, levels_of
 from schemas.columns.layout import layout_of
 from schemas.columns.rows import Rows, row_dtype
 from schemas.compiled import Array, compiled
 from schemas.enums import BookState
-from schemas.records import Book, BookLevel, Market, Quote, Tick
+from schemas.records import Book, Market, Quote, Tick
 
 __all__ = ["Books"]
 
@@ -99,16 +100,22 @@ class Books:
         self._quotes: NDArray[np.void] = np.zeros(0, row_dtype(Quote))
         self._shown: NDArray[np.void] = np.zeros(0, SHOWN)
         self._pairs: NDArray[np.int64] = np.zeros((0, 2), np.int64)
-        self._made: list[tuple[Book, int]] = []
+        self._made: list[BookRows] = []
         self._views: dict[Market, BookView] = {}
-        for name in ("books", "quotes", "shown", "shown_levels"):
-            lanes[name] = 0
+        lanes["books"] = 0
+        self.begin()
 
     def __contains__(self, market: Market) -> bool:
         return market in self._numbers
 
     def __iter__(self) -> Iterator[Market]:
         return iter(self._numbers)
+
+    def begin(self) -> None:
+        """Start a batch: what nobody took of the one before is forgotten."""
+        self._made = []
+        for name in ("quotes", "shown", "shown_levels"):
+            self._lanes[name] = 0
 
     def arrays(self) -> tuple[Any, ...]:
         """Give what compiled code works on, as `BOOKS`; `fit` makes room in it."""
@@ -216,58 +223,45 @@ class Books:
         self._lanes["quotes"] = 0
         return Rows(Quote, self._quotes[:count].copy(), self._memory.names.texts)
 
-    def take_books(self) -> list[tuple[Book, int]]:
-        """Hand over the conflated books since the last call, each with its trigger."""
+    def take_books(self) -> list[BookRows]:
+        """Hand over the conflated books since the last call."""
         self._make()
         made, self._made = self._made, []
         return made
 
     def _make(self) -> None:
-        cursor = self._cursor
-        for row, bids, asks in self._take_shown():
-            venue, symbol = self._memory.names.markets[self._rows.rows["market"][row["book"]]]
-            book = Book(
-                venue=venue,
-                symbol=symbol,
-                state=STATES[row["state"]],
-                bids=bids,
-                asks=asks,
-                ts_grid=row["point_us"],
-                ts_event=None if row["no_event"] else row["ts_event"],
-                ts_recv=row["ts_recv"],
-                sequence=None if row["no_sequence"] else row["sequence"],
-                flags=row["flags"],
-                cause_topic=cursor.topic,
-                cause_partition=cursor.partition,
-                cause_first_offset=row["first_offset"],
-                cause_offset=row["offset"],
-            )
-            self._made.append((book, row["ts_trigger"]))
+        """Take the shown books as they are; there is room for others then."""
+        rows, levels = self._take_shown()
+        if len(rows):
+            values = rows[[*(BOOK_ROW.names or ())]].astype(BOOK_ROW)
+            self._made.append(BookRows(record=Book, values=values, strings=self._memory.names.texts, levels=levels))
 
-    def _take_shown(self) -> Iterator[tuple[dict[str, int], tuple[BookLevel, ...], tuple[BookLevel, ...]]]:
+    def _take_shown(self) -> tuple[NDArray[np.void], NDArray[np.int64]]:
         lane = self._lanes[0]
-        rows, pairs = self._shown[: lane["shown"]].tolist(), self._pairs
+        rows, levels = self._shown[: lane["shown"]].copy(), self._pairs[: lane["shown_levels"]].copy()
         lane["shown"] = lane["shown_levels"] = 0
-        for values in rows:
-            row = dict(zip(SHOWN.names or (), values, strict=True))
-            at, middle = row["at"], row["at"] + row["bids"]
-            yield row, _levels(pairs[at:middle]), _levels(pairs[middle : middle + row["asks"]])
+        return rows, levels
 
     def views(self) -> Mapping[Market, BookView]:
         """Give every market with a book or a quote, as it stands."""
         lanes, arrays = self._now()
         self._make()
         _view(lanes, arrays)
-        for row, bids, asks in self._take_shown():
-            market = self._memory.names.markets[self._rows.rows["market"][row["book"]]]
-            if not row["has_levels"]:
+        rows, levels = self._take_shown()
+        for values in rows.tolist():
+            row = dict(zip(SHOWN.names or (), values, strict=True))
+            market = self._memory.names.markets[row["market"]]
+            middle = row["at"] + row["bids"]
+            if row["has_levels"]:
+                bids, asks = levels_of(levels[row["at"] : middle]), levels_of(levels[middle : middle + row["asks"]])
+            else:
                 bids, asks = self._views[market].bids, self._views[market].asks
             self._views[market] = BookView(
                 market,
                 STATES[row["state"]],
                 bids,
                 asks,
-                row["point_us"],
+                row["seen_us"],
                 None if row["no_event"] else row["ts_event"],
                 None if row["no_sequence"] else row["sequence"],
                 row["flags"],
@@ -301,17 +295,18 @@ class Books:
 
     # What is remembered
 
-    def state(self) -> list[Any]:
+    def state(self) -> State:
         """Give what is remembered."""
-        return [[*market, self._state(number)] for market, number in self._numbers.items()]
+        return {
+            "books": [[*market, self._state(number)] for market, number in self._numbers.items()],
+            "levels": self._ladders.state(2 * len(self._numbers)),
+        }
 
     def _state(self, number: int) -> list[Any]:
         row = dict(zip(BOOK.names or (), self._rows.rows[number].tolist(), strict=True))
         best = _nulled([row[name] for name in ("bid_price", "bid_size", "ask_price", "ask_size")])
         quoted = [row[name] for name in ("quoted_bid", "quoted_bid_size", "quoted_ask", "quoted_ask_size")]
         return [
-            self._ladders.state(2 * number),
-            self._ladders.state(2 * number + 1),
             self._feed_state(2 * number + DEPTH),
             self._feed_state(2 * number + TOP),
             [best[:2], best[2:]],
@@ -335,12 +330,10 @@ class Books:
             feed["flags"],
         ]
 
-    def restore(self, state: list[Any]) -> None:
+    def restore(self, state: State) -> None:
         """Take back what `state` gave, into books that are empty."""
-        for venue, symbol, (bids, asks, depth, top, best, quoted, changed_offset) in state:
+        for venue, symbol, (depth, top, best, quoted, changed_offset) in state["books"]:
             number = self.open((venue, symbol))
-            self._ladders.restore(2 * number, bids)
-            self._ladders.restore(2 * number + 1, asks)
             for at, feed in ((2 * number + DEPTH, depth), (2 * number + TOP, top)):
                 if feed is not None:
                     self._restore_feed(at, feed)
@@ -355,6 +348,7 @@ class Books:
                 )
             if changed_offset is not None:
                 row["is_changed"], row["changed_offset"] = 1, changed_offset
+        self._ladders.restore(state["levels"])
 
     def _restore_feed(self, at: int, state: list[Any]) -> None:
         source, session, heard_us, *faults, offset, ts_recv, ts_event, sequence, flags = state
@@ -372,10 +366,6 @@ class Books:
             ts_event is None,
             sequence is None,
         )
-
-
-def _levels(pairs: NDArray[np.int64]) -> tuple[BookLevel, ...]:
-    return tuple(BookLevel(price=price, size=size) for price, size in pairs.tolist()) if len(pairs) else ()
 
 
 def _nulled(prices: list[int]) -> list[int | None]:

@@ -17,6 +17,7 @@ from numba import from_dtype, int64, types
 
 from processors.kernel.ladder import LADDERS, LEVELS, copy_best, put
 from schemas.columns import KINDS, SIDES
+from schemas.columns.books import BOOK_ROW
 from schemas.columns.rows import row_dtype
 from schemas.compiled import Array, compiled
 from schemas.enums import BookState, Flag, Side, TickKind
@@ -30,7 +31,6 @@ __all__ = [
     "FEED",
     "HEARD",
     "SHOWN",
-    "SHOWN_OUT",
     "STATES",
     "TOP",
     "apply_depth",
@@ -65,11 +65,9 @@ BEAT = _dtype("exists session ts_recv")
 """The last heartbeat of a source."""
 HEARD = _dtype("is_heard session clock_us")
 """A source: its newest session, and the partition's clock when it was heard."""
-SHOWN = _dtype(
-    "book point_us first_offset offset ts_trigger state flags ts_event no_event ts_recv sequence no_sequence"
-    " feed_offset has_levels at bids asks"
-)
-"""A book to publish or to view: its levels are rows from `at` on, bids before asks, best first."""
+SHOWN = np.dtype([*BOOK_ROW.descr, *((name, "<i8") for name in ("book", "feed_offset", "seen_us", "has_levels"))])
+"""A book to publish or to view; of a view also when its book was known to be right, the offset of its last change, and
+whether its levels are other than in the one before."""
 
 DEPTH, TOP = 0, 1
 STATES = tuple(BookState)
@@ -100,7 +98,6 @@ BOOKS = types.Tuple(
 """Books by their numbers; two feeds of each, the depth before the top; two sides of each and their levels; sources
 heard and their heartbeats; the texts of each market; the bits of a quote's nulls: of its two prices and sizes, event
 time and sequence. Then room for quotes, and for books to show."""
-SHOWN_OUT = 9
 
 
 @compiled()
@@ -299,10 +296,12 @@ def miss(lane: Array, books: Any, number: int, is_depth: Any, is_top: Any) -> No
 @compiled()
 def _show(lane: Array, books: Any, number: int, feed: Array, has_levels: Any) -> Array:
     """Write the best levels of both sides; of a market without depth, its top."""
-    rows, feeds, ladders, levels, _, _, _, _, _, (shown, pairs) = books
+    rows, feeds, ladders, levels, _, _, market_texts, _, _, (shown, pairs) = books
     book, row = rows[number], shown[lane.shown]
     lane.shown += 1
-    row.book, row.offset, row.ts_trigger = number, lane.offset, lane.ts_recv
+    row.book, row.market, row.ts_trigger = number, book.market, lane.ts_recv
+    row.venue, row.symbol = market_texts[book.market, 0], market_texts[book.market, 1]
+    row.cause_topic, row.cause_partition, row.cause_offset = lane.cause_topic, lane.cause_partition, lane.offset
     row.state, row.flags = state_of(feed), marks_of(feed)
     row.ts_event, row.no_event, row.ts_recv = feed.ts_event, feed.no_event, feed.ts_recv
     row.sequence, row.no_sequence, row.feed_offset = feed.sequence, feed.no_sequence, feed.offset
@@ -346,7 +345,7 @@ def evaluate(lane: Array, books: Any, point_us: int, is_published: Any) -> None:
             _quote(lane, books, number)
         if is_published and book.is_changed and feeds[2 * number + DEPTH].exists:
             row = _show(lane, books, number, feeds[2 * number + DEPTH], True)
-            row.point_us, row.first_offset = point_us, book.changed_offset
+            row.ts_grid, row.cause_first_offset = point_us, book.changed_offset
             book.is_changed = 0
 
 
@@ -367,5 +366,5 @@ def show_views(lane: Array, books: Any) -> None:
             seen_us = beat.ts_recv
         if book.is_unseen or book.seen_us != seen_us:
             row = _show(lane, books, number, feed, book.is_unseen)
-            row.point_us = seen_us
+            row.seen_us = seen_us
             book.is_unseen, book.seen_us = 0, seen_us

@@ -5,15 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from processors.kernel.steprows import StepRows
-from processors.kernel.steps import Emit, Step
+from processors.kernel.steps import Step
 from processors.kernel.tradetable import TradeTable
-from schemas.records import Record
 
-__all__ = ["Cursor", "nowhere"]
-
-
-def nowhere(record: Record, ts_trigger: int) -> None:
-    """Take what is emitted outside a run: nothing is."""
+__all__ = ["Cursor"]
 
 
 @dataclass(slots=True)
@@ -21,7 +16,7 @@ class Cursor:
     """The record in progress, and where what follows from it goes.
 
     Attributes:
-        offset, ts_recv: Of the record being applied: the cause and the trigger of all that is emitted.
+        offset, ts_recv: Of the record being applied: the cause and the trigger of all that is published.
         now_us: The partition's clock.
         trades: Takes the accepted ones.
     """
@@ -29,7 +24,6 @@ class Cursor:
     topic: str
     partition: int
     trades: TradeTable
-    emit: Emit = nowhere
     steps: list[Step | StepRows] = field(default_factory=list)
     offset: int = 0
     ts_recv: int = 0

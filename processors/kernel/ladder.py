@@ -6,12 +6,12 @@ it, and a change moves only what follows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 from numba import boolean, from_dtype, int64, types
 from numpy.typing import NDArray
 
+from processors.kernel.snapshot import Table
+from processors.kernel.steps import State
 from schemas.compiled import Array, compiled
 from schemas.records import BookLevel
 
@@ -145,16 +145,30 @@ class Ladders:
         """Give every level of a side, best first."""
         return tuple(BookLevel(price=price, size=size) for price, size in reversed(self.pairs(number)))
 
-    def state(self, number: int) -> list[int]:
-        """Give prices and sizes of a side by turns, worst first."""
-        return [value for pair in self.pairs(number) for value in pair]
-
-    def restore(self, number: int, state: Iterable[int]) -> None:
-        """Take back what `state` gave, into a side that is empty."""
-        values = np.array([*state], np.int64).reshape(-1, 2)
-        self.fit(number, len(values))
-        row = self.rows[number]
-        at, end = int(row["at"]), int(row["at"]) + len(values)
+    def state(self, sides: int) -> State:
+        """Give the levels of so many sides, worst first."""
+        rows = self.rows[:sides]
+        counts = np.ascontiguousarray(rows["count"])
+        ends = counts.cumsum()
+        at = np.arange(ends[-1] if sides else 0) + np.repeat(rows["at"] - ends + counts, counts)
         keys, sizes = self.levels
-        keys[at:end], sizes[at:end] = values[:, 0] * row["sign"], values[:, 1]
-        row["count"] = len(values)
+        return {
+            "counts": Table.of(counts),
+            "keys": Table.of(np.diff(keys[at], prepend=0)),  # which are short
+            "sizes": Table.of(sizes[at]),
+        }
+
+    def restore(self, state: State) -> None:
+        """Take back what `state` gave, into sides that are empty."""
+        counts, sizes = (state[name].rows(np.int64) for name in ("counts", "sizes"))
+        keys = state["keys"].rows(np.int64).cumsum()
+        self.fit_books((len(counts) + 1) // 2)
+        begin = 0
+        for number, count in enumerate(counts.tolist()):
+            self.fit(number, count)
+            row = self.rows[number]
+            at = int(row["at"])
+            for pool, saved in zip(self.levels, (keys, sizes), strict=True):
+                pool[at : at + count] = saved[begin : begin + count]
+            row["count"] = count
+            begin += count

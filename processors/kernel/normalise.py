@@ -19,7 +19,7 @@ from processors.kernel.bookdesk import Books
 from processors.kernel.clock import GRID_US, PartitionClock, is_watchdog
 from processors.kernel.config import NormaliseConfig
 from processors.kernel.counters import OnReject, TickCounters
-from processors.kernel.cursor import Cursor, nowhere
+from processors.kernel.cursor import Cursor
 from processors.kernel.fastlane import FastLane, new_lanes
 from processors.kernel.held import Held
 from processors.kernel.judge import invalid
@@ -29,7 +29,7 @@ from processors.kernel.messages import Place, Stream
 from processors.kernel.names import Names
 from processors.kernel.parts import Parts
 from processors.kernel.steprows import StepRows
-from processors.kernel.steps import Emit, GridStep, Input, State, Step
+from processors.kernel.steps import GridStep, Input, State, Step
 from processors.kernel.tradetable import TradeTable
 from schemas.columns import TickColumns
 from schemas.columns.rows import Rows
@@ -126,19 +126,19 @@ class Normaliser:
         """Note that a part of the log before the next record is missing, e.g. trimmed before it was read."""
         self._is_trimmed = True
 
-    def run(self, inputs: Sequence[Input], emit: Emit) -> list[Step]:
-        """Apply records in the order of the log; emits books, and keeps trades and quotes for `take`."""
+    def run(self, inputs: Sequence[Input]) -> list[Step]:
+        """Apply records in the order of the log; keeps what is published for `take`."""
         self._trades.begin(b"")
-        with self._emitting(emit) as steps:
+        with self._stepping() as steps:
             for entry in inputs:
                 self._take(entry.offset, entry.tick)
         return cast(list[Step], steps)
 
-    def run_columns(self, offsets: NDArray[np.int64], columns: TickColumns, emit: Emit) -> list[Step | StepRows]:
+    def run_columns(self, offsets: NDArray[np.int64], columns: TickColumns) -> list[Step | StepRows]:
         """Apply a decoded batch; the same as `run`, with most of it in compiled code."""
         self._trades.begin(columns.text)
         lane = FastLane(self._memory, self._books, self._parts, self._trades, columns, offsets)
-        with self._emitting(emit) as steps:
+        with self._stepping() as steps:
             at = 0
             while at < len(columns):
                 if not self._is_trimmed and self._clock.now_us is not None and not self._clock.candidate:
@@ -151,20 +151,16 @@ class Normaliser:
         return steps
 
     def take(self) -> list[Rows]:
-        """Hand over the trades and the quotes of the last batch."""
-        return [self._trades.take(), self._books.take_quotes()]
+        """Hand over the trades, the quotes and the conflated books of the last batch."""
+        return [self._trades.take(), self._books.take_quotes(), *self._books.take_books()]
 
     @contextmanager
-    def _emitting(self, emit: Emit) -> Iterator[list[Step | StepRows]]:
+    def _stepping(self) -> Iterator[list[Step | StepRows]]:
         cursor = self._cursor
-        cursor.emit = emit
-        self._lanes["quotes"] = 0
+        self._books.begin()
         steps: list[Step | StepRows] = []
         cursor.steps = steps
         yield steps
-        for book, ts_trigger in self._books.take_books():
-            emit(book, ts_trigger)
-        cursor.emit = nowhere
         cursor.steps = []
 
     def _overtake(self, lane: FastLane, begin: int) -> int:

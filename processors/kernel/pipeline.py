@@ -27,14 +27,14 @@ from schemas.columns.rows import Rows
 from schemas.enums import BarState, Timeframe
 from schemas.instruments import Instruments
 from schemas.reasons import RejectReason
-from schemas.records import FeatureVector, Prediction, Quote, QuoteDecision, Record, Tick, Trade
+from schemas.records import Book, FeatureVector, Prediction, Quote, QuoteDecision, Record, Tick, Trade
 
 __all__ = ["KERNEL_VERSION", "Output", "PartitionPipeline", "PipelineConfig", "Stage"]
 
-KERNEL_VERSION = 3
+KERNEL_VERSION = 4
 """Rises when the state or the meaning of the stages changes: a snapshot of another version is not restored."""
 
-_ROWS: Mapping[type[Record], str] = {Trade: "trades", Quote: "records.quote"}
+_ROWS: Mapping[type[Record], str] = {Trade: "trades", Quote: "records.quote", Book: "records.book"}
 _FRAMES, _STATES = tuple(Timeframe), tuple(BarState)
 
 
@@ -119,9 +119,9 @@ class PartitionPipeline:
         """Judge ticks; gives the steps that the later stages read: rows among them only where none but bars follow."""
         steps: Sequence[Step | StepRows]
         if isinstance(inputs, Ticks):
-            steps = self.normaliser.run_columns(inputs.offsets, inputs.columns, self._emit)
+            steps = self.normaliser.run_columns(inputs.offsets, inputs.columns)
         else:
-            steps = self.normaliser.run(inputs, self._emit)
+            steps = self.normaliser.run(inputs)
         for rows in self.normaliser.take():
             if len(rows):
                 self._outputs.append(rows)

@@ -19,31 +19,18 @@ TRADE, WATERMARK, GAP, GRID = range(4)
 
 STEP = np.dtype(
     [
-        (name, "<i8")
-        for name in (
-            "kind",
-            "market",
-            "source",
-            "offset",
-            "ts_recv",
-            "at_us",
-            "is_null",
-            "flags",
-            "price",
-            "size",
-            "is_buy",
-            "sequence",
-            "has_sequence",
-        )
+        *((name, "<i1") for name in ("kind", "is_null", "is_buy", "has_sequence")),
+        *((name, "<i4") for name in ("flags", "market", "source")),
+        *((name, "<i8") for name in ("offset", "ts_recv", "at_us", "price", "size", "sequence")),
     ]
 )
-"""A step. `at_us` is a trade's event time, a watermark, or a grid point, and `is_null` says that there is none;
-`ts_recv` is that of the record that triggered it."""
+"""A step, as long as a line of a processor's cache. `at_us` is a trade's event time, a watermark, or a grid point, and
+`is_null` says that there is none; `ts_recv` is that of the record that triggered it."""
 
 StepRows: TypeAlias = NDArray[np.void]
 """Steps as rows of `STEP`."""
 
-_NO_TRADE = (0, 0, 0, 0, 0)
+_NO_TRADE = (0, 0, 0)
 
 
 def step_rows(steps: Sequence[Step | StepRows], names: Names) -> NDArray[np.void]:
@@ -62,32 +49,35 @@ def _row(step: Step, names: Names) -> tuple[int, ...]:
         tick = step.tick
         return (
             TRADE,
+            tick.ts_event is None,
+            tick.side is Side.BUY,
+            tick.sequence is not None,
+            step.flags,
             names.market(tick.market),
             names.text(tick.source),
             step.offset,
             tick.ts_recv,
             tick.ts_event or 0,
-            tick.ts_event is None,
-            step.flags,
             tick.price,
             tick.size,
-            tick.side is Side.BUY,
             tick.sequence or 0,
-            tick.sequence is not None,
         )
     if isinstance(step, GridStep):
-        return (GRID, 0, 0, step.offset, step.ts_trigger, step.ts_grid, 0, 0, *_NO_TRADE)
+        return (GRID, 0, 0, 0, 0, 0, 0, step.offset, step.ts_trigger, step.ts_grid, *_NO_TRADE)
     if isinstance(step, WatermarkStep):
-        is_null = step.watermark is None
+        is_null, source = step.watermark is None, names.text(step.source)
         return (
             WATERMARK,
+            is_null,
             0,
-            names.text(step.source),
+            0,
+            0,
+            0,
+            source,
             step.offset,
             step.ts_recv,
             step.watermark or 0,
-            is_null,
-            0,
             *_NO_TRADE,
         )
-    return (GAP, names.market(step.market), 0, step.offset, step.ts_recv, 0, 0, 0, *_NO_TRADE)
+    market = names.market(step.market)
+    return (GAP, 0, 0, 0, 0, market, 0, step.offset, step.ts_recv, 0, *_NO_TRADE)

@@ -62,6 +62,23 @@ def hostile_steps(seed: int, length: int) -> list[Step]:
     return steps
 
 
+def disordered_steps(seed: int, length: int) -> list[Step]:
+    """Trades of now and of any minute of the last three days, in no order; bars become final in between."""
+    random = Random(seed)
+    now, steps = T0 + 3 * 86_400_000_000, list[Step]()
+    for offset in range(length):
+        now += random.choice((1_000, 10_000, 500_000))
+        market = ("venue", random.choice("AB"))
+        event = now - random.choice((0, random.randrange(4 * 86_400_000_000), random.randrange(4_000) * 60_000_000))
+        steps.append(TradeStep(_tick(random, market, "one", now, event, 9), offset, 0, ""))
+        if offset % 100 == 0:
+            steps.append(GridStep(now - now % 200_000, offset, now, {}))
+        if random.random() < 0.005:
+            day = random.choice((3, 2, 1, 0))
+            steps.append(WatermarkStep("one", now - day * 86_400_000_000, offset, now))
+    return steps
+
+
 def _tick(random: Random, market: tuple[str, str], source: str, now: int, event: int | None, largest: int) -> Tick:
     return Tick(
         venue=market[0],
@@ -97,7 +114,17 @@ def test_the_compiled_stage_gives_what_the_plain_one_gives(
     seed: int, cuts: list[int], config: BarConfig, restarts: bool
 ) -> None:
     """Bar by bar with its trigger, the same counts, and the same open bars at the end; however it is cut."""
-    steps = hostile_steps(seed, 400)
+    _compare(hostile_steps(seed, 400), cuts, config, restarts=restarts)
+
+
+@settings(max_examples=5, deadline=None)
+@given(seed=st.integers(0, 2**32), config=configs, restarts=st.booleans())
+def test_minutes_in_no_order_are_found_among_thousands(seed: int, config: BarConfig, restarts: bool) -> None:
+    """Which is more than the cursor's neighbours: the lists that leave minutes out are right, after a restart too."""
+    _compare(disordered_steps(seed, 1_500), [300, 700, 701], config, restarts=restarts)
+
+
+def _compare(steps: list[Step], cuts: list[int], config: BarConfig, *, restarts: bool) -> None:
     expected: list[tuple[Bar, int]] = []
     plain = oracle.BarBuilder(config, "market.ticks", 3)
     plain.run(steps, lambda bar, ts_trigger: expected.append((bar, ts_trigger)))  # type: ignore[arg-type]
@@ -178,7 +205,7 @@ def _divide(high: int, low: int, divisor: int) -> int:
 
 
 _LOW = (1 << 64) - 1
-_EDGES = st.sampled_from([0, 1, 2, 3, 2**31, 2**32 - 1, 2**32, 2**32 + 1, 2**62, 2**63 - 2, 2**63 - 1])
+_EDGES = st.sampled_from([0, 1, 2, 3, 2**31, 2**32 - 1, 2**32, 2**32 + 1, 2**62, 2**63 - 2**32, 2**63 - 2, 2**63 - 1])
 _INT64 = st.integers(0, INT64_MAX) | _EDGES
 _WIDE = st.integers(0, 2**128 - 1) | st.sampled_from([0, 1, _LOW, _LOW + 1, 2**127 - 1, 2**127, 2**128 - 1])
 

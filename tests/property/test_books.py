@@ -28,7 +28,7 @@ def test_a_ladder_is_a_sorted_dictionary(changes: list[tuple[int, int]], is_bid:
     assert [(level.price, level.size) for level in ladder.levels()] == expected
 
     again = OneSide(is_bid=is_bid, depth=3, max_levels=100)
-    again.ladders.restore(again.number, ladder.ladders.state(ladder.number))
+    again.ladders.restore(ladder.ladders.state(2))
     assert again.levels() == ladder.levels()
 
 

@@ -32,6 +32,7 @@ from tests.ticks import T0, Feed
 TOPIC = "market.ticks"
 CODEC = Codec(Tick, 7)
 KINDS = (Trade, Quote, Book)
+CODECS = {kind: Codec(kind, 7) for kind in KINDS}
 
 
 def books_log(seed: int, length: int) -> list[Tick | None]:
@@ -193,19 +194,17 @@ class Compiled:
         steps: Any
         offsets = np.arange(3 * begin, 3 * (begin + len(log)), 3)
         if self.is_object:
-            steps = self.normaliser.run(
-                [Input(int(offset), tick) for offset, tick in zip(offsets, log, strict=True)], self._emit
-            )
+            steps = self.normaliser.run([Input(int(offset), tick) for offset, tick in zip(offsets, log, strict=True)])
         else:
             values = [b"junk" if tick is None else CODEC.encode(tick) for tick in log]
-            steps = self.normaliser.run_columns(offsets, decode_ticks(Spans.of(values), CODEC), self._emit)
+            steps = self.normaliser.run_columns(offsets, decode_ticks(Spans.of(values), CODEC))
         self.steps += steps if self.options["is_stepwise"] else [step_rows(steps, self.names)]
         for rows in self.normaliser.take():
+            codec, values, ends = CODECS[rows.record], rows.encode(CODECS[rows.record]), [0]
             for record, ts_trigger in zip(rows.records(), rows.values["ts_trigger"].tolist(), strict=True):
-                self._emit(record, ts_trigger)
-
-    def _emit(self, record: Record, ts_trigger: int) -> None:
-        self.records[type(record)].append((record, ts_trigger))
+                self.records[rows.record].append((record, ts_trigger))
+                ends.append(int(values.ends[len(ends) - 1]))
+                assert bytes(values.data[ends[-2] : ends[-1]]) == codec.encode(record)
 
     def restart(self) -> None:
         frozen = freeze({"names": self.names.state(), "normalise": self.normaliser.state()})

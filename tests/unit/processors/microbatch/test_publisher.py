@@ -8,7 +8,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
-from aiokafka.errors import MessageSizeTooLargeError
+from aiokafka.errors import (
+    InvalidProducerEpoch,
+    KafkaError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    OutOfOrderSequenceNumber,
+    TopicAuthorizationFailedError,
+)
 from aiokafka.record.memory_records import MemoryRecords
 from numpy.typing import NDArray
 
@@ -116,11 +123,22 @@ async def test_order_within_a_partition_is_kept_while_a_batch_is_under_way() -> 
     await stop(task)
 
 
-async def test_a_failed_batch_is_told_and_drain_never_returns() -> None:
-    """What was not acknowledged must never be counted as done."""
+@pytest.mark.parametrize(
+    "error",
+    [
+        InvalidProducerEpoch(),
+        KafkaTimeoutError(),
+        MessageSizeTooLargeError(),
+        OutOfOrderSequenceNumber(),
+        TopicAuthorizationFailedError(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_a_failed_batch_is_told_and_drain_never_returns(error: KafkaError) -> None:
+    """What was not acknowledged must never be counted as done, whatever ended it."""
     failures: list[BaseException] = []
     publisher, _ = make(failures.append)
-    task = await running(publisher, FakeProducer(error=MessageSizeTooLargeError()))
+    task = await running(publisher, FakeProducer(error=error))
     publisher.add("t", 0, Pending(None, b"1", 0))
 
     with pytest.raises(TimeoutError):

@@ -1,0 +1,1 @@
+"""Citrex as a source of ticks: books and trades by polled REST."""
