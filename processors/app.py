@@ -26,7 +26,7 @@ from processors.microbatch.batches import install
 from processors.microbatch.engine import TICKS, MicroBatchEngine
 from processors.microbatch.reports import metrics as reported
 from processors.microbatch.reports import publish_metrics
-from processors.microbatch.selftest import install_connection
+from processors.microbatch.selftest import install_connection, takes_prebuilt
 from processors.microbatch.task import Batch
 from processors.microbatch.transport import REQUEST_TIMEOUT_S
 from processors.startup import configured, describe, prepare, refusal, settle, web_port
@@ -75,6 +75,7 @@ settings, engine = configured()
 stages = engine.config.stages
 is_batching = install(frozenset({TICKS}), settings.batch_max_records)
 is_lean = install_connection()
+engine.publisher.takes_prebuilt = engine.trading_publisher.takes_prebuilt = takes_prebuilt()
 
 app = FlashMMApp(
     f"{settings.topic_prefix}flashmm.{engine.stage_set}",

@@ -219,6 +219,9 @@ def describe(engine: MicroBatchEngine, settings: Settings, *, is_batching: bool,
         log.warning("single_records", topic=TICKS, reason="aiokafka's internals changed", costs="most of the speed")
     if not is_lean:
         log.warning("stock_connection", reason="aiokafka's internals changed", costs="some of the speed")
+    is_prebuilding = engine.publisher.takes_prebuilt
+    if not is_prebuilding:
+        log.warning("stock_builder", reason="aiokafka's internals changed", costs="some of the speed")
     log.info(
         "worker_started",
         kafka=settings.kafka_bootstrap,
@@ -229,7 +232,7 @@ def describe(engine: MicroBatchEngine, settings: Settings, *, is_batching: bool,
             TICKS: "batches, split and decoded by compiled code" if is_batching else "single records",
             **{topic_of(kind).full_name(settings.topic_prefix): "single records" for kind in ACCOUNT_RECORDS},
         },
-        writes="batches built by compiled code, all topics",
+        writes="batches built by compiled code" if is_prebuilding else "batches built by aiokafka",
         connection="ours" if is_lean else "aiokafka's",
         model=engine.model.model_id if engine.model else "none: model-free pricing",
         orders=f"{settings.executor_mode} account {settings.account}",

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
+from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer import fetcher as aiokafka_fetcher
 from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
@@ -209,7 +210,10 @@ def self_test() -> bool:
     except (AttributeError, TypeError, ValueError, KeyError, AssertionError):
         return False
     return (
-        hasattr(aiokafka_fetcher, "PartitionRecords")
+        # What the transport sets on a consumer and its fetcher: waits that would else be aiokafka's.
+        "_fetch_max_wait_ms" in AIOKafkaConsumer.__init__.__code__.co_names
+        and "_prefetch_backoff" in aiokafka_fetcher.Fetcher.__init__.__code__.co_names
+        and hasattr(aiokafka_fetcher, "PartitionRecords")
         and hasattr(aiokafka_fetcher, "MemoryRecords")
         and len(batches) == 1
         and batches[0].start == 8

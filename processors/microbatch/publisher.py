@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from aiokafka import AIOKafkaProducer
@@ -22,7 +22,7 @@ from aiokafka.structs import RecordMetadata
 from numpy.typing import NDArray
 
 from infra.runtime.clock import Clock
-from processors.microbatch.recordbatch import Block, PrebuiltBatch, prebuilt
+from processors.microbatch.recordbatch import Block, PrebuiltBatch, copied, prebuilt
 from processors.microbatch.window import Window
 from schemas.errors import ServiceUnavailable
 from schemas.topics import Priority
@@ -117,6 +117,9 @@ class Publisher:
         priority_of: Gives the priority of a topic by its full name.
         on_failure: Told of a batch that failed for good; must stop the process.
         on_latency: Told (name, microseconds from the trigger of each record to the broker's acknowledgement).
+
+    Attributes:
+        takes_prebuilt: Whether the producer takes batches that it did not build; else they are copied into its own.
     """
 
     def __init__(
@@ -129,6 +132,7 @@ class Publisher:
         max_pending: int = 200_000,
         max_pending_bytes: int = 32 * 1024 * 1024,
     ) -> None:
+        self.takes_prebuilt = True
         self._producer: AIOKafkaProducer | None = None
         self._clock = clock
         self._priority_of = priority_of
@@ -250,7 +254,11 @@ class Publisher:
         await self._window.enter(lane.priority, size)
         began_us = self._clock()
         try:
-            sent = await self._producer.send_batch(cut.batch, lane.topic, partition=lane.partition)
+            batch: Any = cut.batch
+            if not self.takes_prebuilt:
+                now_ms = self._clock() // 1_000
+                batch = copied(self._producer.create_batch(), cut.block, cut.begin, cut.end, now_ms)
+            sent = await self._producer.send_batch(batch, lane.topic, partition=lane.partition)
         except BaseException:
             self._window.leave(size, 0)
             raise

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from aiokafka.errors import MessageSizeTooLargeError
 from numba import int64, types, uint8
 from numpy.typing import NDArray
 
@@ -19,7 +20,7 @@ from schemas.columns.encoder import VARINT_BYTES, put_varint
 from schemas.compiled import Array, compiled
 from schemas.machine import address, leading_zeros, load, store
 
-__all__ = ["Block", "PrebuiltBatch", "prebuilt"]
+__all__ = ["Block", "PrebuiltBatch", "copied", "prebuilt"]
 
 _HEADER = struct.Struct(">qiibIhiqqqhii")
 _HEADER_BYTES = _HEADER.size
@@ -185,6 +186,20 @@ class PrebuiltBatch:
         )
         _CRC.pack_into(self._buffer, _CRC_AT, crc32c(self._buffer[_CHECKED_FROM:]))
         return self._buffer
+
+
+def copied(builder: Any, block: Block, begin: int, end: int, now_ms: int) -> Any:
+    """Put records of a block into a builder of aiokafka's own, and close it: slower than `prebuilt`, the same batch."""
+    start = int(block.ends[begin - 1]) if begin else 0
+    for row in range(begin, end):
+        upto = int(block.ends[row])
+        key = int(block.key_of[row])
+        value = bytes(block.data[start:upto])
+        if builder.append(timestamp=now_ms, key=block.keys[key] if key >= 0 else None, value=value) is None:
+            raise MessageSizeTooLargeError(f"records {begin} to {end} of a block do not fit a batch")
+        start = upto
+    builder.close()
+    return builder
 
 
 def prebuilt(block: Block, begin: int, max_bytes: int, now_ms: int) -> tuple[PrebuiltBatch, int]:

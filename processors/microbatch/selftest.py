@@ -1,4 +1,4 @@
-"""Put our connection in place of aiokafka's, once it has shown that it does the same."""
+"""Exercise what of aiokafka's private interfaces the connection and the publisher lean on, before a worker starts."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ import asyncio
 import struct
 from typing import Any
 
+import numpy as np
 from aiokafka import conn as aiokafka_conn
 from aiokafka.conn import AIOKafkaConnection
+from aiokafka.producer.message_accumulator import MessageBatch
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.produce import ProduceRequest
+from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.structs import TopicPartition
 from aiokafka.util import wait_for
 
 from processors.microbatch.connection import LeanConnection
+from processors.microbatch.recordbatch import Block, PrebuiltBatch, prebuilt
 
-__all__ = ["connection_works", "install_connection"]
+__all__ = ["connection_works", "install_connection", "takes_prebuilt"]
 
 _SIZE = struct.Struct(">i")
 _TIMEOUT_S = 5.0
@@ -50,6 +55,30 @@ def connection_works() -> bool:
         except Exception:  # noqa: BLE001  whatever is not as expected: the stock connection is always there
             return False
     return bool(ours == stock and ours[1][1] == _LARGE)
+
+
+def takes_prebuilt() -> bool:
+    """Tell whether aiokafka's producer asks no more of a batch than `PrebuiltBatch` has."""
+    block = Block(b"value", np.array([5], np.int64), [b"key"], np.zeros(1, np.int64), np.zeros(1, np.int64))
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        try:
+            built = runner.run(_taken(prebuilt(block, 0, 1_000, 7)[0]))
+            record = MemoryRecords(built).next_batch()
+            return bool(record.validate_crc()) and (record.producer_id, record.base_offset) == (3, 0)
+        except Exception:  # noqa: BLE001  whatever is not as expected: aiokafka's own builder is always there
+            return False
+
+
+async def _taken(built: PrebuiltBatch) -> bytes:
+    """Lead a batch through aiokafka's own of one partition, as its accumulator and sender do."""
+    batch = MessageBatch(TopicPartition("t", 0), built, 10, 0)
+    assert batch.append(b"k", b"v", None) is None
+    assert not batch.is_empty()
+    assert batch.record_count == 1
+    assert batch.remaining_linger() is None
+    batch.set_producer_state(producer_id=3, producer_epoch=0, base_sequence=0)
+    batch.drain_ready()
+    return bytes(batch.get_data_buffer())
 
 
 async def _exercised(connection: type[AIOKafkaConnection]) -> tuple[list[bytes], list[Any]]:

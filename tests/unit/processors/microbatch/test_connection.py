@@ -60,8 +60,9 @@ def test_what_is_no_frame_ends_the_connection(size: int) -> None:
 
 
 def test_the_self_test_passes_on_the_pinned_aiokafka() -> None:
-    """Both connections send and read the same."""
+    """Both connections send and read the same, and the producer takes our batches."""
     assert selftest.connection_works()
+    assert selftest.takes_prebuilt()
 
 
 def test_where_the_self_test_fails_the_stock_connection_stays(monkeypatch: pytest.MonkeyPatch) -> None:

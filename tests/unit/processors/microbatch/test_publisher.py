@@ -16,11 +16,12 @@ from aiokafka.errors import (
     OutOfOrderSequenceNumber,
     TopicAuthorizationFailedError,
 )
+from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from numpy.typing import NDArray
 
 from processors.microbatch.publisher import Pending, Publisher
-from processors.microbatch.recordbatch import Block, PrebuiltBatch
+from processors.microbatch.recordbatch import Block, PrebuiltBatch, copied, prebuilt
 from schemas.errors import ServiceUnavailable
 from schemas.topics import Priority
 
@@ -30,7 +31,7 @@ class Metadata:
     offset: int
 
 
-def records_of(batch: PrebuiltBatch) -> list[tuple[bytes | None, bytes, int]]:
+def records_of(batch: PrebuiltBatch | BatchBuilder) -> list[tuple[bytes | None, bytes, int]]:
     """What a consumer reads from a batch."""
     (read,) = [MemoryRecords(bytes(batch._build())).next_batch()]
     assert read is not None
@@ -332,3 +333,22 @@ async def test_a_partition_is_settled_when_all_of_it_is_acknowledged() -> None:
     await publisher.drain()
     assert publisher.is_settled("t", 0)
     await stop(task)
+
+
+async def test_where_prebuilt_batches_are_not_taken_the_producers_own_builder_gives_the_same() -> None:
+    """An aiokafka that asks more of a batch gets one of its own, with the same records, keys and times."""
+    block = Block(b"abc", np.array([1, 3], np.int64), [b"k"], np.array([0, -1], np.int64), np.zeros(2, np.int64))
+    builder = BatchBuilder(1_000, 0)
+
+    batch = copied(builder, block, 0, 2, 5)
+
+    assert records_of(batch) == records_of(prebuilt(block, 0, 1_000, 5)[0])
+    assert batch.closed()
+
+
+def test_what_does_not_fit_the_producers_own_builder_is_refused() -> None:
+    """Its batches are as large as ours at least; were they not, records would be lost."""
+    block = Block(b"a" * 2_000, np.array([500, 2_000], np.int64), [], np.full(2, -1), np.zeros(2, np.int64))
+
+    with pytest.raises(MessageSizeTooLargeError):
+        copied(BatchBuilder(1_000, 0), block, 0, 2, 5)
