@@ -65,6 +65,9 @@ def new_lanes(
     return lanes
 
 
+_STEP_FIELDS = ["kind", "market", "source", "offset", "ts_recv", "at_us", "is_null", "flags"]
+
+
 class FastLane:
     """One batch.
 
@@ -130,7 +133,7 @@ class FastLane:
         """Give the steps as objects."""
         names = self._memory.names
         found: list[Step] = []
-        for kind, market, source, offset, ts_recv, at_us, is_null, flags, *_ in rows.tolist():
+        for kind, market, source, offset, ts_recv, at_us, is_null, flags in rows[_STEP_FIELDS].tolist():
             if kind == TRADE:
                 tick = self._columns.tick(int(np.searchsorted(self._offsets, offset)))
                 assert tick is not None
