@@ -39,9 +39,7 @@ def settings(mock_kafka: MockCluster, development_registry_url: str, tmp_path: P
     """A Kafka of this test's own, with all topics."""
     for topic in TOPICS.values():
         mock_kafka.create_topic(topic.name, PARTITIONS)
-    return Settings(
-        kafka_bootstrap=mock_kafka.bootstrap, registry_url=development_registry_url, data_dir=tmp_path
-    )
+    return Settings(kafka_bootstrap=mock_kafka.bootstrap, registry_url=development_registry_url, data_dir=tmp_path)
 
 
 @pytest.fixture
