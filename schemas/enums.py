@@ -17,6 +17,7 @@ __all__ = [
     "TickKind",
     "TimeInForce",
     "Timeframe",
+    "TradingState",
     "Verdict",
 ]
 
@@ -181,6 +182,17 @@ class OrderStatus(StrEnum):
     EXPIRED = "EXPIRED"
     UNKNOWN = "UNKNOWN"
     """The outcome is not known; blocks new exposure until resolved."""
+
+
+@unique
+class TradingState(StrEnum):
+    """What an account may do. Cancels pass in every state."""
+
+    ACTIVE = "ACTIVE"
+    REDUCING = "REDUCING"
+    """Only what makes a position smaller."""
+    HALTED = "HALTED"
+    """Nothing new."""
 
 
 @unique

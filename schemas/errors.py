@@ -66,6 +66,14 @@ class TimedOut(ServiceUnavailable):
     """A service that did not get ready, or did not end, in its time."""
 
 
+class Fenced(TerminalError):
+    """Another executor has the account: this one may not write, and so may not send."""
+
+    def __init__(self, owner: str) -> None:
+        self.owner = owner
+        super().__init__(f"another executor has {owner}: this one is fenced and sends nothing. Run one an account")
+
+
 class ConfigurationError(TerminalError):
     """A setting that cannot be used, with its name and what to do about it."""
 

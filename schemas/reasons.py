@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum, unique
 
-__all__ = ["DeadLetterReason", "DenyReason", "OrderReason", "RejectReason"]
+__all__ = ["AccountReason", "DeadLetterReason", "DenyReason", "OrderReason", "RejectReason"]
 
 
 @unique
@@ -95,6 +95,30 @@ class DenyReason(StrEnum):
     """The computed bid and ask would cross each other or the book after rounding."""
     BELOW_MINIMUM = "BELOW_MINIMUM"
     """The order would be smaller than the instrument's minimum size or notional."""
+
+
+@unique
+class AccountReason(StrEnum):
+    """Why the executor did not send an order that a decision asked for."""
+
+    TRADING_HALTED = "TRADING_HALTED"
+    """The account is HALTED."""
+    TRADING_REDUCING = "TRADING_REDUCING"
+    """The account is REDUCING, and the order could make the position larger."""
+    ORDER_UNKNOWN = "ORDER_UNKNOWN"
+    """The fate of another order of the market is not known yet."""
+    POSITION_UNKNOWN = "POSITION_UNKNOWN"
+    """The position of the market is not known."""
+    MARK_UNKNOWN = "MARK_UNKNOWN"
+    """There is no price to value a position or its orders at."""
+    ORDER_NOTIONAL = "ORDER_NOTIONAL"
+    """The order alone is larger than one order may be."""
+    GROSS_NOTIONAL = "GROSS_NOTIONAL"
+    """All markets together could become larger than the account may be."""
+    OPEN_ORDERS = "OPEN_ORDERS"
+    """As many orders are open as may be."""
+    SEND_RATE = "SEND_RATE"
+    """More requests in the last second than allowed; the rest is kept for cancels."""
 
 
 @unique

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
 from infra.local.process import wait_until
 from infra.runtime.settings import Settings
@@ -198,15 +198,17 @@ class Kafka:
         topic = TopicPartition(topic_of(kind).full_name(self._settings.topic_prefix), partition, 0)
         codec = self._codec(kind)
         records: list[Any] = []
-        with Consumer({"bootstrap.servers": self._settings.kafka_bootstrap, "group.id": "test-reader"}) as consumer:
-            start, end = consumer.get_watermark_offsets(topic, timeout=10)
+        config = {"bootstrap.servers": self._settings.kafka_bootstrap, "group.id": "test-reader"}
+        with Consumer({**config, "enable.partition.eof": True}) as consumer:
             consumer.assign([topic])
-            while len(records) < end - start:
+            while True:
                 message = consumer.poll(10)
                 assert message is not None
-                assert message.error() is None
+                error = message.error()
+                if error is not None and error.code() == KafkaError._PARTITION_EOF:
+                    return records
+                assert error is None
                 records.append(codec.decode(message.value()))
-        return records
 
     def _codec(self, kind: type[Record]) -> Codec:
         with Registry(self._settings.registry_url) as registry:

@@ -161,6 +161,15 @@ class Settings(BaseSettings):
         validation_alias=_seed("TRADING_MAX_POSITION_USDC", "max_position_quote"),
         description="Position limit per market, in quote currency.",
     )
+    max_order_quote: str = Field("500", description="Value of one order at most, in quote currency.")
+    max_gross_quote: str = Field(
+        "10000", description="Value of all positions of an account together if every open order fills, at most."
+    )
+    max_open_orders: int = Field(100, ge=1, description="Open orders of an account, at most.")
+    max_sends_per_s: int = Field(100, ge=2, description="Requests to a venue a second and account, at most.")
+    sends_for_cancels: int = Field(
+        50, ge=1, description="How many of those requests new orders leave free, so that cancels always pass."
+    )
     quote_frequency_hz: int = Field(
         5,
         ge=1,

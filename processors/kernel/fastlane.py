@@ -33,7 +33,6 @@ _BITS = np.array(
     np.int64,
 )
 _STEPS_PER_ROW = 3
-_TOLD = ["kind", "market", "source", "offset", "ts_recv", "at_us", "is_null", "flags"]
 
 
 def new_lanes(
@@ -64,6 +63,9 @@ def new_lanes(
     for name, value in values.items():
         lanes[name] = value
     return lanes
+
+
+_STEP_FIELDS = ["kind", "market", "source", "offset", "ts_recv", "at_us", "is_null", "flags"]
 
 
 class FastLane:
@@ -131,7 +133,7 @@ class FastLane:
         """Give the steps as objects."""
         names = self._memory.names
         found: list[Step] = []
-        for kind, market, source, offset, ts_recv, at_us, is_null, flags in rows[_TOLD].tolist():
+        for kind, market, source, offset, ts_recv, at_us, is_null, flags in rows[_STEP_FIELDS].tolist():
             if kind == TRADE:
                 tick = self._columns.tick(int(np.searchsorted(self._offsets, offset)))
                 assert tick is not None

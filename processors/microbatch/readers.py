@@ -44,6 +44,7 @@ async def _connected(bootstrap: str, timeout_s: float) -> AIOKafkaConsumer:
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             fetch_max_wait_ms=20,
+            isolation_level="read_committed",  # what a fenced executor left half written never happened
         )
         try:
             await consumer.start()

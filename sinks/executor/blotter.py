@@ -8,6 +8,7 @@ unseen.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -84,6 +85,7 @@ class Blotter:
     def __init__(self, arrival_us: int = 5_000_000) -> None:
         self._arrival_us = arrival_us
         self._orders: dict[int, _Known] = {}
+        self._live: dict[Market, dict[int, Order]] = defaultdict(dict)
         self._nonces: dict[str, int] = {}
         self._fills: dict[str, list[Fill]] = {}
         self._trades: set[str] = set()
@@ -100,12 +102,16 @@ class Blotter:
 
     def live(self, market: Market) -> list[Order]:
         """Give the orders of a market that may still fill, in the order of their nonces."""
-        found = (order for order in self if order.is_live and order.market == market)
-        return sorted(found, key=lambda order: order.nonce)
+        return [order for _, order in sorted(self._live[market].items())]
+
+    @property
+    def live_count(self) -> int:
+        """Number of orders that may still fill."""
+        return sum(map(len, self._live.values()))
 
     def exposure(self, market: Market) -> Exposure:
         """Give what the live orders of a market may still trade; one of unknown fate counts whole."""
-        live = self.live(market)
+        live = self._live[market].values()
         return Exposure(
             sum(order.open_size for order in live if order.side is Side.BUY),
             sum(order.open_size for order in live if order.side is Side.SELL),
@@ -113,7 +119,11 @@ class Blotter:
 
     def unknown(self) -> frozenset[Market]:
         """Give the markets that have an order of unknown fate: nothing new may be sent there."""
-        return frozenset(order.market for order in self if order.state is OrderState.UNKNOWN)
+        return frozenset(
+            market
+            for market, orders in self._live.items()
+            if any(order.state is OrderState.UNKNOWN for order in orders.values())
+        )
 
     # What we do
 
@@ -122,6 +132,7 @@ class Blotter:
         if order.nonce in self._orders:
             return False
         self._orders[order.nonce] = _Known(order)
+        self._now(order.nonce, order)
         return True
 
     def send(self, nonce: int, now_us: int) -> Order:
@@ -186,7 +197,7 @@ class Blotter:
                 continue  # what was asked for since then, the listing cannot know
             if nonce in ours:
                 known.is_gone = False
-                known.order = known.order.seen()
+                self._now(nonce, known.order.seen())
             elif known.order.venue_order_id is not None and known.named_us < listing.asked_us:
                 # It was in the book when it got its name, so it has left; before that it may not have arrived yet.
                 known.is_gone = True
@@ -254,6 +265,10 @@ class Blotter:
 
     def _now(self, nonce: int, order: Order) -> Order:
         self._orders[nonce].order = order
+        if order.is_live:
+            self._live[order.market][nonce] = order
+        else:
+            self._live[order.market].pop(nonce, None)
         return order
 
 

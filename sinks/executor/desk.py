@@ -11,9 +11,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum, unique
 
-from schemas.enums import Mode, OrderAction, OrderStatus, Side, TimeInForce, Verdict
+from schemas.enums import Mode, OrderAction, OrderStatus, Side, TimeInForce, TradingState, Verdict
 from schemas.reasons import OrderReason
 from schemas.records import Cause, ExecutionReport, Market, OrderIntent, Position, QuoteDecision, QuoteLevel, Tick
+from sinks.executor.account_rules import AccountLimits, AccountView, MarketView, SendRate, denial
 from sinks.executor.blotter import Blotter
 from sinks.executor.identity import ATTEMPTS, GRID_US, Slot, nonce_of
 from sinks.executor.orders import Order, OrderState
@@ -60,6 +61,9 @@ class Desk:
         silence_us: A market without a decision for so long has its orders cancelled.
         expiry_us: Every order ends by itself so long after its grid point, whatever becomes of us.
         max_age_us: An order so long after its grid point is replaced, though its target has not changed.
+
+    Attributes:
+        trading_state: What the account may do; cancels pass in every state.
     """
 
     def __init__(
@@ -67,6 +71,7 @@ class Desk:
         venue: Venue,
         listings: Listings,
         account: str,
+        limits: AccountLimits,
         *,
         latency_us: int = 50_000,
         stale_us: int = 2_000_000,
@@ -84,7 +89,11 @@ class Desk:
         self._silence_us = silence_us
         self._expiry_us = expiry_us
         self._max_age_us = max_age_us
+        self.trading_state = TradingState.ACTIVE
         self.blotter = Blotter()
+        self._limits = limits
+        self._rate = SendRate()
+        self._marks: dict[Market, int] = {}
         self._numbers = {market: number for number, market in enumerate(sorted(listings))}
         # Reports made of each order: part of their ids.
         self._reports: Counter[int] = Counter()
@@ -119,11 +128,9 @@ class Desk:
         held = _Held(decision, cause, self._ts_cause(decision), now_us)
         market = decision.market
         self._held[market] = held
+        if decision.mid is not None:
+            self._marks[market] = decision.mid
         cancels, places = self._difference(self.working(market), decision)
-        if places and market in self.blotter.unknown():
-            # What an order of unknown fate may still do is not known: nothing new beside it.
-            self.counts["held_back_unknown"] += len(places)
-            places = []
         requests = [self._cancel(held, order, now_us) for order in cancels]
         for side, number, level in places:
             requests += self._place(held, side, number, level, now_us)
@@ -186,11 +193,9 @@ class Desk:
         silent = [m for m, held in self._held.items() if now_us - held.arrived_us > self._silence_us]
         return self._cancels(silent, OrderReason.TARGETS_SILENT, now_us)
 
-    def cancel_all(self, partitions: Iterable[int], now_us: int) -> Orders | None:
-        """Give the cancels of everything in partitions that this executor leaves."""
-        left = set(partitions)
-        markets = [m for m in self._held if self.listings[m].partition in left]
-        return self._cancels(markets, OrderReason.EXECUTOR_STOPPED, now_us)
+    def cancel_all(self, now_us: int) -> Orders | None:
+        """Give the cancels of everything: this executor ends."""
+        return self._cancels(self._held, OrderReason.EXECUTOR_STOPPED, now_us)
 
     def booked(self, reports: Sequence[tuple[ExecutionReport, int]], now_us: int) -> list[Position]:
         """Book reports at their offsets on `trading.executions`; give the positions that changed."""
@@ -200,17 +205,6 @@ class Desk:
                 position = apply_fill(self.positions[report.market], report, offset, now_us)
                 self.positions[report.market] = changed[report.market] = position
         return list(changed.values())
-
-    def forget(self, partition: int) -> None:
-        """Drop everything about a partition: another executor has it now."""
-        for market in self.markets_of(partition):
-            self._held.pop(market, None)
-            self.positions.pop(market, None)
-            for order in self.blotter.live(market):
-                self.blotter.cancelled(order.nonce)
-        for of_partition in (self._clock, self._offset, self._crossed):
-            of_partition.pop(partition, None)
-        self.venue.forget(partition)
 
     def _refusal(self, decision: QuoteDecision) -> Ignored | None:
         if (decision.mode, decision.account) != (self.mode, self.account):
@@ -256,26 +250,56 @@ class Desk:
         return cancels, places
 
     def _place(self, held: _Held, side: Side, number: int, level: QuoteLevel, now_us: int) -> list[Request]:
-        """Give the request for a level; none where each of its names is in the journal already."""
+        """Give the request for a level; none where it has no free name, or a rule of the account objects."""
         decision = held.decision
+        nonce = self._free_nonce(decision, side, number)
+        if nonce is None:
+            self.counts["repeated_orders"] += 1
+            return []
+        order = Order(
+            nonce=nonce,
+            market=decision.market,
+            side=side,
+            price=level.price,
+            size=level.size,
+            ts_expire=decision.ts_grid + self._expiry_us,
+        )
+        reason = denial(self._limits, self._account(now_us), order)
+        if reason is not None:
+            self.counts[f"denied_{reason.lower()}"] += 1
+            return []
+        self._rate.note(now_us)
+        self.blotter.add(order)
+        return [Request(OrderAction.PLACE, order, self._intent(held, OrderAction.PLACE, order, now_us))]
+
+    def _free_nonce(self, decision: QuoteDecision, side: Side, number: int) -> int | None:
+        """Name an order as nobody has before; None where a restart lies between: it was decided, perhaps sent."""
         for attempt in range(ATTEMPTS):
             nonce = nonce_of(decision.ts_grid, Slot(self._numbers[decision.market], side, number, attempt))
             if nonce in self._journalled:
-                break  # decided before a restart, and perhaps sent: never again
-            order = Order(
-                nonce=nonce,
-                market=decision.market,
-                side=side,
-                price=level.price,
-                size=level.size,
-                ts_expire=decision.ts_grid + self._expiry_us,
-            )
-            if self.blotter.add(order):
-                return [Request(OrderAction.PLACE, order, self._intent(held, OrderAction.PLACE, order, now_us))]
-        self.counts["repeated_orders"] += 1
-        return []
+                return None
+            if nonce not in self.blotter:
+                return nonce
+        return None
+
+    def _account(self, now_us: int) -> AccountView:
+        return AccountView(
+            state=self.trading_state,
+            markets={
+                market: MarketView(
+                    position=self.positions[market].quantity if market in self.positions else None,
+                    mark=self._marks.get(market),
+                    exposure=self.blotter.exposure(market),
+                )
+                for market in self.listings
+            },
+            open_orders=self.blotter.live_count,
+            sends=self._rate.within(now_us),
+            unknown=self.blotter.unknown(),
+        )
 
     def _cancel(self, held: _Held, order: Order, now_us: int) -> Request:
+        self._rate.note(now_us)
         order = self.blotter.cancel(order.nonce, now_us)
         return Request(OrderAction.CANCEL, order, self._intent(held, OrderAction.CANCEL, order, now_us))
 

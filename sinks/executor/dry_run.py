@@ -33,6 +33,3 @@ class DryRunVenue:
     def on_tick(self, tick: Tick, cause: Cause, now_us: int) -> list[VenueEvent]:
         """Do nothing: nothing rests anywhere."""
         return []
-
-    def forget(self, partition: int) -> None:
-        """Do nothing: nothing is known."""

@@ -215,15 +215,6 @@ class PaperVenue:
             events += market.take(tick, cause, now_us)
         return events
 
-    def forget(self, partition: int) -> None:
-        """Drop books and orders of a partition: another executor has it now."""
-        for market, listing in self._listings.items():
-            if listing.partition == partition:
-                self._markets[market] = _PaperMarket(listing.instrument)
-        self._partitions[partition] = [
-            self._markets[market] for market, listing in self._listings.items() if listing.partition == partition
-        ]
-
     def _cancel_now(self, paper: _PaperMarket, now_us: int) -> list[VenueEvent]:
         """Carry out cancels without delay, also of orders on their way."""
         due, later = [f for f in paper.arriving if f.ts_due == 0], [f for f in paper.arriving if f.ts_due != 0]

@@ -131,6 +131,3 @@ class Venue(Protocol):
 
     def on_tick(self, tick: Tick, cause: Cause, now_us: int) -> Sequence[VenueEvent]:
         """Take the next record of `market.ticks`; give what it did to our orders."""
-
-    def forget(self, partition: int) -> None:
-        """Drop what is known of a partition's markets."""

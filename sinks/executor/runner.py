@@ -1,14 +1,14 @@
 """The executor's shell: Kafka in and out around a `Desk`.
 
-A partition's executor is the member of the consumer group that owns it, so two executors of one account share the
-partitions and never quote a market twice. On taking a partition over, positions are restored from the log, orders that
-a crash left open are reported cancelled, and reading starts at the end of `trading.quotes`: a decision that nobody
-acted on in its time is not acted on later.
+One executor has an account, with all its markets: rules about the account need to see all of it. The journal keeps any
+other out. On taking the account over, positions are restored from the log, orders that a crash left open are reported
+cancelled, and reading starts at the end of `trading.quotes`: a decision that nobody acted on in its time is not acted
+on later.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from confluent_kafka import Consumer, TopicPartition
 
@@ -17,10 +17,12 @@ from infra.runtime.kafka import consumer_config
 from infra.runtime.latency import LatencyWindow
 from infra.runtime.logging import get_logger
 from infra.runtime.settings import Settings
-from schemas.enums import Mode
-from schemas.errors import CodecError, ConfigurationError, ServiceUnavailable
+from schemas.enums import Mode, Severity
+from schemas.errors import CodecError, ConfigurationError, DoesNotFit, Fenced, ServiceUnavailable
 from schemas.instruments import DEFAULT_PATH, Instruments, partition_for
+from schemas.numbers import NOTIONAL_SCALE, to_units
 from schemas.records import (
+    Alert,
     Cause,
     DeadLetter,
     ExecutionReport,
@@ -33,8 +35,10 @@ from schemas.records import (
 from schemas.topics import topic_of
 from sinks.connector import dead_letter
 from sinks.decoding import Decoder, Delivery, delivery_of
+from sinks.executor.account_rules import AccountLimits
 from sinks.executor.desk import Desk
 from sinks.executor.dry_run import DryRunVenue
+from sinks.executor.journal import Journal
 from sinks.executor.paper import PaperVenue
 from sinks.executor.port import Listing, Listings, Orders, Venue
 from sinks.executor.positions import zero_position
@@ -43,7 +47,7 @@ from sinks.ops import Outgoing, RecordProducer, check_broker, outgoing_dead_lett
 from sinks.runner import is_record
 from sinks.stop import Stop
 
-__all__ = ["ExecutorRunner", "listings_of", "venue_of"]
+__all__ = ["ExecutorRunner", "limits_of", "listings_of", "venue_of"]
 
 log = get_logger(__name__)
 
@@ -76,6 +80,31 @@ def listings_of(settings: Settings) -> Listings:
     return listings
 
 
+def limits_of(settings: Settings) -> AccountLimits:
+    """Give what the account may do at most.
+
+    Raises:
+        ConfigurationError: a value is no number, or cancels leave nothing to new orders.
+    """
+
+    def notional(name: str) -> int:
+        try:
+            return to_units(getattr(settings, name), NOTIONAL_SCALE, bits=128)
+        except DoesNotFit as error:
+            raise ConfigurationError(f"FLASHMM_{name.upper()}", str(error), "Write a number, like 2000") from None
+
+    if settings.sends_for_cancels >= settings.max_sends_per_s:
+        problem = f"is {settings.sends_for_cancels}, and {settings.max_sends_per_s} are allowed in all"
+        raise ConfigurationError("FLASHMM_SENDS_FOR_CANCELS", problem, "Leave some to new orders")
+    return AccountLimits(
+        order_notional=notional("max_order_quote"),
+        gross_notional=notional("max_gross_quote"),
+        open_orders=settings.max_open_orders,
+        sends_per_s=settings.max_sends_per_s,
+        sends_for_cancels=settings.sends_for_cancels,
+    )
+
+
 def venue_of(mode: Mode, listings: Listings) -> Venue:
     """Give the adapter of a mode."""
     match mode:
@@ -98,28 +127,24 @@ class ExecutorRunner:
         self._stop = stop
         self._clock = clock
         listings = listings_of(settings)
-        self._desk = Desk(venue_of(settings.executor_mode, listings), listings, settings.account)
+        mode, account = settings.executor_mode, settings.account
+        self._desk = Desk(venue_of(mode, listings), listings, account, limits_of(settings))
         self._latency = LatencyWindow()
-        self._owned: set[int] = set()
+        self._owned: frozenset[int] = frozenset()
         self._metrics_us = 0
         self._ticks = topic_of(Tick).full_name(settings.topic_prefix)
         self._decisions = topic_of(QuoteDecision).full_name(settings.topic_prefix)
-        mode = self._desk.mode
-        kinds = (OrderIntent, ExecutionReport, Position, DeadLetter, Metric)
-        self._producer = RecordProducer(settings, kinds)
+        self._journal = Journal(settings, mode, account, stop.has_run_out)
+        self._producer = RecordProducer(settings, (DeadLetter, Metric, Alert))
         self._decoder = Decoder.for_topics(_TOPICS, settings, self._clock)
-        group = f"{settings.topic_prefix}flashmm-{_COMPONENT}-{mode}-{settings.account}"
-        extra = {
-            # Partition n of both topics must go to the same member.
-            "partition.assignment.strategy": "range",
-            "topic.metadata.refresh.interval.ms": 2_000,
-        }
-        self._consumer = Consumer(consumer_config(settings, group, **extra))
+        group = f"{settings.topic_prefix}flashmm-{_COMPONENT}-{mode}-{account}"
+        # A group name is demanded, but nothing joins it: all partitions are assigned by hand.
+        self._consumer = Consumer(consumer_config(settings, group))
 
     @property
     def owned(self) -> frozenset[int]:
-        """The partitions that it executes for now."""
-        return frozenset(self._owned)
+        """The partitions that it executes: all, once it has the account."""
+        return self._owned
 
     @property
     def banner(self) -> str:
@@ -132,27 +157,29 @@ class ExecutorRunner:
         Raises:
             ServiceUnavailable: Kafka does not answer at the start.
             ConfigurationError: the topics have another number of partitions than the settings.
+            Fenced: another executor has the account.
         """
         try:
             self._check_partitions()
-            log.info("executor_started", venue=self.banner, **self._identity)
-            self._consumer.subscribe(
-                [self._ticks, self._decisions],
-                on_assign=self._assigned,
-                on_revoke=self._revoked,
-                on_lost=self._revoked,
-            )
+            fence = self._journal.open()
+            log.info("executor_started", venue=self.banner, fence=fence, **self._identity)
+            self._take_over()
             while not self._stop.is_requested:
                 self._turn()
-            self._leave(self._owned)
+            self._leave()
             self._publish_metric()
+        except Fenced as error:
+            log.critical("executor_fenced", because=str(error), **self._identity)
+            self._alert(Severity.CRITICAL, "EXECUTOR_FENCED", str(error))
+            raise
         except ServiceUnavailable as error:
             if not self._stop.is_requested:
                 raise
             log.warning("executor_gave_up", because=str(error))
         finally:
-            self._owned.clear()
+            self._owned = frozenset()
             self._consumer.close()
+            self._journal.close()
             self._producer.close(_CLOSE_S)
             log.info("executor_stopped", venue=self.banner, **self._identity, **self._desk.counts)
 
@@ -189,7 +216,8 @@ class ExecutorRunner:
             record = self._decoder.decode(delivery)
         except CodecError as error:
             self._desk.counts["dead_letters"] += 1
-            self._write([outgoing_dead_letter(dead_letter(delivery, _COMPONENT, error.reason, error.detail, now_us))])
+            letter = dead_letter(delivery, _COMPONENT, error.reason, error.detail, now_us)
+            self._producer.write([outgoing_dead_letter(letter)], self._stop.has_run_out)
             return
         if isinstance(record, Tick):
             self._report(self._desk.on_tick(record, cause, now_us))
@@ -200,22 +228,20 @@ class ExecutorRunner:
         """Journal intents, and submit them only when the journal is acknowledged."""
         if orders is None:
             return
-        self._write([self._outgoing(intent) for intent in orders.intents])
+        self._journal.write([self._outgoing(intent) for intent in orders.intents])
         now_us = self._clock()
         for intent in orders.intents:
             self._latency.observe("tick_to_order", now_us - intent.ts_cause)
         self._report(self._desk.submit(orders, now_us))
 
     def _report(self, reports: Sequence[ExecutionReport]) -> None:
-        """Write executions, then the positions that they change."""
-        if not reports:
-            return
-        offsets = self._write([self._outgoing(report) for report in reports])
-        positions = self._desk.booked(list(zip(reports, offsets, strict=True)), self._clock())
-        self._write([self._outgoing_position(position) for position in positions])
+        """Write executions with the positions that they change."""
 
-    def _write(self, records: Sequence[Outgoing]) -> list[int]:
-        return self._producer.write(records, self._stop.has_run_out)
+        def positions(offsets: list[int]) -> list[Outgoing]:
+            changed = self._desk.booked(list(zip(reports, offsets, strict=True)), self._clock())
+            return [self._outgoing_position(position) for position in changed]
+
+        self._journal.write([self._outgoing(report) for report in reports], positions)
 
     def _outgoing(self, record: OrderIntent | ExecutionReport) -> Outgoing:
         listing = self._desk.listings[record.market]
@@ -225,23 +251,26 @@ class ExecutorRunner:
         key = f"{position.mode}|{position.account}|{position.venue}|{position.symbol}"
         return Outgoing(position, key, self._desk.listings[position.market].partition)
 
-    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        new = {partition.partition for partition in partitions} - self._owned
-        for number in sorted(new):
-            self._take_over(number)
+    def _take_over(self) -> None:
+        """Restore every market from the log, then read on: ticks from a little earlier, decisions from now."""
+        partitions = range(self._settings.kafka_partitions)
         for partition in partitions:
-            back = _WARM_UP_TICKS if partition.topic == self._ticks else 0
-            partition.offset = log_end(self._settings, partition.topic, partition.partition, back)
-        consumer.assign(partitions)
-        self._owned |= new
+            self._restore(partition)
+        starts = [
+            TopicPartition(topic, partition, log_end(self._settings, topic, partition, back))
+            for partition in partitions
+            for topic, back in ((self._ticks, _WARM_UP_TICKS), (self._decisions, 0))
+        ]
+        self._consumer.assign(starts)
+        self._owned = frozenset(partitions)
 
-    def _take_over(self, partition: int) -> None:
+    def _restore(self, partition: int) -> None:
         now_us = self._clock()
         desk = self._desk
         restored = restore(self._settings, self._decoder, desk.mode, partition)
         desk.remember(restored.nonces)
         orphans = [report for report in restored.cancelled(now_us) if report.market in desk.listings]
-        self._write([self._outgoing(report) for report in orphans])
+        self._journal.write([self._outgoing(report) for report in orphans])
         changed = []
         for market in desk.markets_of(partition):
             position = restored.positions.get(market)
@@ -251,17 +280,14 @@ class ExecutorRunner:
             if position != restored.written.get(market):
                 changed.append(position)
             desk.positions[market] = position
-        self._write([self._outgoing_position(position) for position in changed])
+        self._journal.write([self._outgoing_position(position) for position in changed])
 
-    def _revoked(self, _: Consumer, partitions: Iterable[TopicPartition]) -> None:
-        self._leave({partition.partition for partition in partitions} & self._owned)
+    def _leave(self) -> None:
+        self._carry_out(self._desk.cancel_all(self._clock()))
 
-    def _leave(self, partitions: Iterable[int]) -> None:
-        left = set(partitions)
-        self._carry_out(self._desk.cancel_all(left, self._clock()))
-        for partition in left:
-            self._desk.forget(partition)
-            self._owned.discard(partition)
+    def _alert(self, severity: Severity, code: str, message: str) -> None:
+        alert = Alert(component=_COMPONENT, severity=severity, code=code, message=message, ts_alert=self._clock())
+        self._producer.send(Outgoing(alert, _COMPONENT))
 
     def _metric(self, now_us: int) -> Metric:
         return Metric(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from infra.local.mock_kafka import MockCluster
 from infra.runtime.settings import Settings
 from schemas.enums import Mode, OrderAction, OrderStatus, Side, TickKind, Verdict
-from schemas.errors import ConfigurationError, ServiceUnavailable
+from schemas.errors import ConfigurationError, Fenced, ServiceUnavailable
 from schemas.instruments import partition_for
 from schemas.records import (
     DeadLetter,
@@ -34,11 +35,11 @@ Run = Callable[..., AbstractContextManager[Any]]
 
 
 @pytest.fixture
-def settings(mock_kafka: MockCluster, development_registry_url: str) -> Settings:
+def settings(mock_kafka: MockCluster, development_registry_url: str, tmp_path: Path) -> Settings:
     """A Kafka of this test's own, with all topics."""
     for topic in TOPICS.values():
         mock_kafka.create_topic(topic.name, PARTITIONS)
-    return Settings(kafka_bootstrap=mock_kafka.bootstrap, registry_url=development_registry_url)
+    return Settings(kafka_bootstrap=mock_kafka.bootstrap, registry_url=development_registry_url, data_dir=tmp_path)
 
 
 @pytest.fixture
@@ -113,6 +114,7 @@ class Market:
             reasons=(),
             bids=tuple(QuoteLevel(price=price(p), size=size(s)) for p, s in bids),
             asks=(),
+            mid=price("0.2505"),
             sigma=0.0,
             gamma=0.0,
             kappa=0.0,
@@ -203,22 +205,13 @@ def test_a_dry_run_journals_and_executes_nothing(run: Run, kafka: Kafka) -> None
     assert [p.mode for p in kafka.read(Position, PARTITION)] == [Mode.DRY_RUN]
 
 
-def test_a_second_executor_takes_over_what_the_first_gives_up(run: Run, settings: Settings, kafka: Kafka) -> None:
-    """They share the partitions: no market has two executors."""
+def test_one_executor_has_an_account(run: Run, settings: Settings) -> None:
+    """On the mock broker a lock of the machine keeps the second one out, which says so; another account is free."""
     with run():
-        stop = Stop()
-        second = ExecutorRunner(settings, stop=stop)
-        with running(second.run, stop):
-            eventually(lambda: 0 < len(second.owned) < PARTITIONS)
-        market = Market(kafka)
-        market.book(0)
-        decided = iter(range(0, 1_000_000, 200))
-
-        def is_quoted() -> bool:
-            market.decide(next(decided), ("0.2501", "40"))
-            return bool(kafka.read(OrderIntent, PARTITION))
-
-        eventually(is_quoted)
+        with pytest.raises(Fenced, match=r"paper\|demo"):
+            ExecutorRunner(settings, stop=Stop()).run()
+        with run(account="other"):
+            pass
 
 
 def test_an_address_that_does_not_answer_is_named(settings: Settings) -> None:

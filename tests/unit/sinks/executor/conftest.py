@@ -160,6 +160,7 @@ def make_decision() -> Callable[..., QuoteDecision]:
             reasons=(),
             bids=tuple(QuoteLevel(price=price(p), size=size(s)) for p, s in bids),
             asks=tuple(QuoteLevel(price=price(p), size=size(s)) for p, s in asks),
+            mid=price("10.00"),
             sigma=0.0,
             gamma=0.0,
             kappa=0.0,

@@ -10,6 +10,7 @@ import pytest
 
 from schemas.enums import Mode, OrderAction, OrderStatus, Side, Verdict
 from schemas.records import Cause, OrderIntent, QuoteDecision
+from sinks.executor.account_rules import AccountLimits
 from sinks.executor.desk import Desk
 from sinks.executor.dry_run import DryRunVenue
 from sinks.executor.identity import Slot, slot_of
@@ -19,6 +20,9 @@ from sinks.executor.positions import zero_position
 
 GRID_US = 1_700_000_000_000_000
 MARKET = ("sim-sei-clob", "SEI/USDC")
+LIMITS = AccountLimits(
+    order_notional=10**21, gross_notional=10**22, open_orders=10, sends_per_s=100, sends_for_cancels=50
+)
 BOOK = ({"9.99": "100"}, {"10.01": "80"})
 BID, ASK = ("9.99", "5"), ("10.01", "5")
 Decide = Callable[..., QuoteDecision]
@@ -35,7 +39,7 @@ def actions(orders: Orders | None) -> list[tuple[OrderAction, Side]]:
 
 @pytest.fixture
 def desk(listings: Listings) -> Desk:
-    desk = Desk(PaperVenue(listings), listings, "demo")
+    desk = Desk(PaperVenue(listings), listings, "demo", LIMITS)
     desk.positions[MARKET] = zero_position(Mode.PAPER, "demo", MARKET, 2, 0, 0)
     return desk
 
@@ -139,18 +143,18 @@ def test_silence_cancels_everything(desk: Desk, make_decision: Decide) -> None:
     assert desk.silenced(4_000_000) is None
 
 
-def test_leaving_a_partition_cancels_its_orders(desk: Desk, make_decision: Decide) -> None:
-    """Orders of other partitions stay; what was known of the partition is forgotten."""
+def test_an_executor_that_ends_cancels_everything(desk: Desk, make_decision: Decide) -> None:
+    """Also what is on its way."""
     placed = desk.decide(make_decision(0, (BID,)), at(1), 0)
     assert placed is not None
     desk.submit(placed, 0)
 
-    assert desk.cancel_all([0, 1], 0) is None
-    cancels = desk.cancel_all([2], 0)
+    cancels = desk.cancel_all(0)
+
+    assert cancels is not None
     assert actions(cancels) == [(OrderAction.CANCEL, Side.BUY)]
-    desk.forget(2)
+    assert [r.reason for r in desk.submit(cancels, 1)] == ["EXECUTOR_STOPPED"]
     assert desk.working(MARKET) == []
-    assert desk.positions == {}
 
 
 def test_a_fill_is_booked_with_its_offset(desk: Desk, feed: Any, make_decision: Decide) -> None:
@@ -199,7 +203,8 @@ def test_a_dry_run_journals_and_never_fills(
     listings: Listings, feed_of: Callable[[Any], Any], make_decision: Decide
 ) -> None:
     """Its intents say dry_run, targets are still compared, and no execution is ever reported."""
-    desk = Desk(DryRunVenue(), listings, "demo")
+    desk = Desk(DryRunVenue(), listings, "demo", LIMITS)
+    desk.positions[MARKET] = zero_position(Mode.DRY_RUN, "demo", MARKET, 2, 0, 0)
     feed = feed_of(desk)
     feed.snapshot(0, *BOOK)
     orders = desk.decide(make_decision(0, (BID,), mode=Mode.DRY_RUN), at(1), 0)
@@ -228,7 +233,8 @@ def test_what_the_journal_holds_is_never_sent_again(desk: Desk, make_decision: D
     """A decision that is delivered again after a restart, when nothing but the journal remembers it."""
     orders = desk.decide(make_decision(0, (BID,)), at(1), 0)
     assert orders is not None
-    restarted = Desk(PaperVenue(desk.listings), desk.listings, "demo")
+    restarted = Desk(PaperVenue(desk.listings), desk.listings, "demo", LIMITS)
+    restarted.positions = dict(desk.positions)
     restarted.remember(intent.nonce for intent in orders.intents if intent.nonce is not None)
 
     assert restarted.decide(make_decision(0, (BID,), (ASK,)), at(1), 0) is not None
@@ -263,7 +269,7 @@ def test_nothing_new_is_sent_beside_an_order_of_unknown_fate(desk: Desk, make_de
 
     assert report.status is OrderStatus.UNKNOWN
     assert actions(changed) == [(OrderAction.CANCEL, Side.BUY)]
-    assert desk.counts["held_back_unknown"] == 1
+    assert desk.counts["denied_order_unknown"] == 1
 
 
 def test_a_decision_off_the_grid_is_refused(desk: Desk, make_decision: Decide) -> None:

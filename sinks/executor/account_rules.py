@@ -1,0 +1,180 @@
+"""The account's rules of risk, asked before every new order: small functions, each with one reason code. Pure.
+
+They count the worst case: every live order may fill, one of unknown fate too. What is not known is denied. A cancel is
+never asked about.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from schemas.enums import Side, TradingState
+from schemas.reasons import AccountReason
+from schemas.records import Market
+from sinks.executor.blotter import Exposure
+from sinks.executor.orders import Order
+
+__all__ = ["RULES", "AccountLimits", "AccountView", "MarketView", "SendRate", "denial", "gross_notional"]
+
+_SECOND_US = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountLimits:
+    """What an account may do at most; notionals in 1e-17 quote.
+
+    Attributes:
+        sends_per_s: Requests to the venue a second, cancels among them.
+        sends_for_cancels: How many of them new orders leave free.
+    """
+
+    order_notional: int
+    gross_notional: int
+    open_orders: int
+    sends_per_s: int
+    sends_for_cancels: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarketView:
+    """One market of the account; None is unknown.
+
+    Attributes:
+        position: Signed quantity.
+        mark: Price that it is valued at.
+        exposure: What the live orders may still trade.
+    """
+
+    position: int | None
+    mark: int | None
+    exposure: Exposure
+
+    @property
+    def notional(self) -> int | None:
+        """The greatest notional that the position can have, whatever fills; None where that is not known."""
+        if self.position is None or self.mark is None:
+            return None if self.position != 0 or self.exposure != Exposure() else 0
+        greatest = max(abs(self.position + self.exposure.buy), abs(self.position - self.exposure.sell))
+        return greatest * self.mark
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountView:
+    """What the rules judge an order by.
+
+    Attributes:
+        open_orders: Orders that may still fill.
+        sends: Requests to the venue within the last second.
+        unknown: Markets with an order of unknown fate.
+    """
+
+    state: TradingState
+    markets: Mapping[Market, MarketView]
+    open_orders: int
+    sends: int
+    unknown: frozenset[Market] = field(default_factory=frozenset)
+
+
+Rule: TypeAlias = Callable[[AccountLimits, AccountView, Order], "AccountReason | None"]
+
+
+def trading_allowed(_: AccountLimits, account: AccountView, order: Order) -> AccountReason | None:
+    """Allow nothing new when HALTED, and when REDUCING only what makes the position smaller, whatever fills."""
+    if account.state is TradingState.ACTIVE:
+        return None
+    if account.state is TradingState.HALTED:
+        return AccountReason.TRADING_HALTED
+    view = account.markets.get(order.market)
+    held = view.position if view else None
+    if view is None or held is None:
+        return AccountReason.TRADING_REDUCING
+    left = -held - view.exposure.buy if order.side is Side.BUY else held - view.exposure.sell
+    return None if order.size <= left else AccountReason.TRADING_REDUCING
+
+
+def fates_known(_: AccountLimits, account: AccountView, order: Order) -> AccountReason | None:
+    """Ask that every order of the market has a known fate."""
+    return AccountReason.ORDER_UNKNOWN if order.market in account.unknown else None
+
+
+def position_and_mark_known(_: AccountLimits, account: AccountView, order: Order) -> AccountReason | None:
+    """Ask for the market's position, and a price to value it at."""
+    view = account.markets.get(order.market)
+    if view is None or view.position is None:
+        return AccountReason.POSITION_UNKNOWN
+    return AccountReason.MARK_UNKNOWN if view.mark is None else None
+
+
+def order_small_enough(limits: AccountLimits, _: AccountView, order: Order) -> AccountReason | None:
+    """Bound one order's notional at its own price: a wrong size is caught here whatever the rest says."""
+    return AccountReason.ORDER_NOTIONAL if order.price * order.size > limits.order_notional else None
+
+
+def gross_notional_within(limits: AccountLimits, account: AccountView, order: Order) -> AccountReason | None:
+    """Bound the sum over all markets of the greatest notional that each position can have."""
+    view = account.markets.get(order.market)
+    if view is None:
+        return AccountReason.POSITION_UNKNOWN
+    buy = order.size if order.side is Side.BUY else 0
+    wider = Exposure(view.exposure.buy + buy, view.exposure.sell + order.size - buy)
+    after = MarketView(position=view.position, mark=view.mark, exposure=wider)
+    gross = gross_notional({**account.markets, order.market: after})
+    if gross is None:
+        return AccountReason.MARK_UNKNOWN
+    # What makes no market's worst case worse may pass also where a moved mark has broken the bound.
+    is_wider = after.notional is None or view.notional is None or after.notional > view.notional
+    return AccountReason.GROSS_NOTIONAL if is_wider and gross > limits.gross_notional else None
+
+
+def few_enough_open(limits: AccountLimits, account: AccountView, _: Order) -> AccountReason | None:
+    """Bound the number of orders that may fill."""
+    return AccountReason.OPEN_ORDERS if account.open_orders >= limits.open_orders else None
+
+
+def slow_enough(limits: AccountLimits, account: AccountView, _: Order) -> AccountReason | None:
+    """Bound the requests a second, with room left for cancels."""
+    allowed = limits.sends_per_s - limits.sends_for_cancels
+    return AccountReason.SEND_RATE if account.sends >= allowed else None
+
+
+RULES: tuple[Rule, ...] = (
+    trading_allowed,
+    fates_known,
+    position_and_mark_known,
+    order_small_enough,
+    gross_notional_within,
+    few_enough_open,
+    slow_enough,
+)
+
+
+def denial(limits: AccountLimits, account: AccountView, order: Order) -> AccountReason | None:
+    """Give the first objection to an order that is not in the blotter yet; None where it may be sent."""
+    return next((reason for rule in RULES if (reason := rule(limits, account, order)) is not None), None)
+
+
+def gross_notional(markets: Mapping[Market, MarketView]) -> int | None:
+    """Sum the greatest notional of each market; None where one is not known."""
+    found = [view.notional for view in markets.values()]
+    known = [notional for notional in found if notional is not None]
+    return sum(known) if len(known) == len(found) else None
+
+
+class SendRate:
+    """Requests to the venue within the last second."""
+
+    def __init__(self) -> None:
+        self._sent: deque[int] = deque()
+
+    def note(self, now_us: int) -> None:
+        """Count one request."""
+        self._sent.append(now_us)
+
+    def within(self, now_us: int) -> int:
+        """Give how many there were in the second that ends now."""
+        while self._sent and self._sent[0] <= now_us - _SECOND_US:
+            self._sent.popleft()
+        return len(self._sent)

@@ -1,0 +1,175 @@
+"""The account's journal: what one executor writes, and no other can once a newer one has opened it.
+
+Intents, executions and positions are written in transactions under an id of the (mode, account). Opening it again
+fences whoever had it open before: that executor cannot journal any more, and so cannot send. The embedded mock broker
+has no transactions that all clients can read, so there a lock on a local file keeps a second executor out, and says so.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from infra.runtime.kafka import producer_config
+from infra.runtime.settings import Settings
+from schemas.codec import Codec
+from schemas.enums import Mode
+from schemas.errors import Fenced, ServiceUnavailable, StateError, TerminalError
+from schemas.records import ExecutionReport, OrderIntent, Position, Record
+from schemas.registry import Registry
+from schemas.topics import topic_of
+from sinks.ops import Outgoing
+
+__all__ = ["Journal"]
+
+_KINDS: tuple[type[Record], ...] = (OrderIntent, ExecutionReport, Position)
+_POLL_S = 0.05
+_ANSWER_S = 10.0
+_MOCK_CLUSTER = "mockCluster"
+_FENCED = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH})  # noqa: SLF001  librdkafka spells it so
+
+
+class Journal:
+    """Write an account's records, each group of them whole or not at all.
+
+    Args:
+        give_up: Asked while waiting; once it says so, the outcome of what is under way is not known.
+
+    Raises:
+        ServiceUnavailable: the registry does not answer.
+        ConfigurationError: a committed schema is not registered.
+    """
+
+    def __init__(self, settings: Settings, mode: Mode, account: str, give_up: Callable[[], bool]) -> None:
+        self._settings = settings
+        self._owner = f"{mode}|{account}"
+        self._give_up = give_up
+        self._lock: IO[str] | None = None
+        self._producer: Producer | None = None
+        with Registry(settings.registry_url) as registry:
+            self._codecs: dict[type[Record], Codec] = {kind: registry.codec(kind) for kind in _KINDS}
+
+    def open(self) -> str:
+        """Take the account over from whoever had it; give what keeps others out, in words.
+
+        Raises:
+            Fenced: on the mock broker, another executor of this machine has the account.
+            ServiceUnavailable: the broker does not answer in time.
+        """
+        probe = Producer(producer_config(self._settings))
+        cluster = self._answered(lambda: probe.list_topics(timeout=_ANSWER_S).cluster_id)
+        config: dict[str, Any] = {"linger.ms": 0, "enable.idempotence": True}
+        if str(cluster).startswith(_MOCK_CLUSTER):
+            self._lock = self._locked(self._settings.data_dir / f"executor-{self._owner.replace('|', '-')}.lock")
+            # 0: librdkafka tries for ever; who waits decides when to give up.
+            self._producer = Producer(producer_config(self._settings, **config | {"message.timeout.ms": 0}))
+            return "a lock of this machine: the mock broker has no transactions"
+        config |= {
+            "transactional.id": f"{self._settings.topic_prefix}flashmm-executor|{self._owner}",
+            # What a killed executor left open holds up readers no longer than this.
+            "transaction.timeout.ms": 10_000,
+        }
+        self._producer = producer = Producer(producer_config(self._settings, **config))
+        self._answered(lambda: producer.init_transactions(_ANSWER_S))
+        return "the broker's transactions: a newer executor fences this one"
+
+    def write(
+        self, records: Sequence[Outgoing], then: Callable[[list[int]], Sequence[Outgoing]] | None = None
+    ) -> list[int]:
+        """Write records, then those made of their offsets, in one transaction; give the offsets of the first.
+
+        Raises:
+            Fenced: another executor has the account: nothing was written, and nothing ever will be.
+            ServiceUnavailable: told to give up before it was done: the outcome is not known.
+            TerminalError: the broker refused a record for good.
+        """
+        if not records:
+            return []
+        producer = self._opened
+        if self._lock is None:
+            self._answered(producer.begin_transaction)
+        offsets = self._produced(records)
+        if then is not None:
+            self._produced(then(offsets))
+        if self._lock is None:
+            self._answered(lambda: producer.commit_transaction(_ANSWER_S))
+        return offsets
+
+    def close(self) -> None:
+        """Let the account go."""
+        if self._lock is not None:
+            self._lock.close()
+
+    @property
+    def _opened(self) -> Producer:
+        if self._producer is None:
+            raise StateError("the journal is not open")
+        return self._producer
+
+    def _produced(self, records: Sequence[Outgoing]) -> list[int]:
+        offsets: list[int | None] = [None] * len(records)
+        failures: list[KafkaError] = []
+
+        def acknowledged(index: int) -> Callable[[KafkaError | None, Message], None]:
+            def callback(error: KafkaError | None, message: Message) -> None:
+                if error is not None:
+                    failures.append(error)
+                else:
+                    offsets[index] = message.offset()
+
+            return callback
+
+        for index, outgoing in enumerate(records):
+            self._answered(partial(self._produce, outgoing, acknowledged(index)))
+        while not failures and None in offsets:
+            self._opened.poll(_POLL_S)
+            if None in offsets and self._give_up():
+                detail = "records were not acknowledged in time"
+                raise ServiceUnavailable("Kafka", self._settings.kafka_bootstrap, detail)
+        if failures:
+            raise self._error(failures[0])
+        return [offset for offset in offsets if offset is not None]
+
+    def _produce(self, outgoing: Outgoing, told: Callable[[KafkaError | None, Message], None]) -> None:
+        kind = type(outgoing.record)
+        extra: dict[str, Any] = {} if outgoing.partition is None else {"partition": outgoing.partition}
+        self._opened.produce(
+            topic_of(kind).full_name(self._settings.topic_prefix),
+            value=self._codecs[kind].encode(outgoing.record),
+            key=outgoing.key.encode(),
+            on_delivery=told,
+            **extra,
+        )
+
+    def _answered(self, call: Callable[[], Any]) -> Any:
+        """Ask the broker, again while its answer is only late."""
+        while True:
+            try:
+                return call()
+            except KafkaException as failure:
+                error: KafkaError = failure.args[0]
+                if error.retriable() and not error.fatal() and not self._give_up():
+                    continue
+                raise self._error(error) from failure
+
+    def _error(self, error: KafkaError) -> Exception:
+        if error.code() in _FENCED:
+            return Fenced(self._owner)
+        if error.retriable():
+            return ServiceUnavailable("Kafka", self._settings.kafka_bootstrap, error.str())
+        return TerminalError(f"Kafka refused the journal of {self._owner}: {error.str()}. See the broker's log")
+
+    def _locked(self, path: Path) -> IO[str]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("w")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            raise Fenced(self._owner) from None
+        return file
