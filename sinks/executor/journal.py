@@ -127,7 +127,7 @@ class Journal:
         for index, outgoing in enumerate(records):
             self._answered(partial(self._produce, outgoing, acknowledged(index)))
         while not failures and None in offsets:
-            self._opened.poll(_POLL_S)
+            self._answered(partial(self._opened.poll, _POLL_S))
             if None in offsets and self._give_up():
                 detail = "records were not acknowledged in time"
                 raise ServiceUnavailable("Kafka", self._settings.kafka_bootstrap, detail)

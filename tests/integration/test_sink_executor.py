@@ -11,10 +11,12 @@ import pytest
 
 from infra.local.mock_kafka import MockCluster
 from infra.runtime.settings import Settings
+from infra.runtime.topics import create_topics
 from schemas.enums import Mode, OrderAction, OrderStatus, Side, TickKind, Verdict
 from schemas.errors import ConfigurationError, Fenced, ServiceUnavailable
 from schemas.instruments import partition_for
 from schemas.records import (
+    Alert,
     DeadLetter,
     ExecutionReport,
     OrderIntent,
@@ -212,6 +214,40 @@ def test_one_executor_has_an_account(run: Run, settings: Settings) -> None:
             ExecutorRunner(settings, stop=Stop()).run()
         with run(account="other"):
             pass
+
+
+@pytest.mark.kafka
+def test_a_newer_executor_fences_the_older(kafka_bootstrap: str, development_registry_url: str, tmp_path: Path) -> None:
+    """On a real broker the newer one trades; the older one cannot journal, sends nothing, and says so."""
+    create_topics(kafka_bootstrap, partitions=PARTITIONS, prefixes=["fence."])
+    settings = Settings(
+        kafka_bootstrap=kafka_bootstrap,
+        registry_url=development_registry_url,
+        data_dir=tmp_path,
+        topic_prefix="fence.",
+    )
+    kafka = Kafka(settings)
+    market = Market(kafka)
+    stops = Stop(), Stop()
+    older, newer = (ExecutorRunner(settings, stop=stop) for stop in stops)
+
+    def fenced() -> None:
+        with pytest.raises(Fenced, match=r"paper\|demo"):
+            older.run()
+
+    with running(fenced, stops[0]) as thread:
+        eventually(lambda: len(older.owned) == PARTITIONS)
+        with running(newer.run, stops[1]):
+            eventually(lambda: len(newer.owned) == PARTITIONS)
+            market.book(0)
+            market.decide(0, ("0.2501", "40"))
+            eventually(lambda: not thread.is_alive())
+            eventually(lambda: bool(kafka.read(OrderIntent, PARTITION)))
+
+    placed = [i for i in kafka.read(OrderIntent, PARTITION) if i.action is OrderAction.PLACE]
+    assert len(placed) == 1
+    alerts = [alert for n in range(PARTITIONS) for alert in kafka.read(Alert, n)]
+    assert [alert.code for alert in alerts] == ["EXECUTOR_FENCED"]
 
 
 def test_an_address_that_does_not_answer_is_named(settings: Settings) -> None:
