@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 from itertools import pairwise
 from random import Random
 from typing import Any
@@ -99,9 +100,10 @@ _EXTREMES: tuple[dict[str, Any], ...] = (
 class Log:
     """A partition that is fed, and the bytes of all that came out by topic."""
 
-    def __init__(self, stages: frozenset[Stage], *, is_told: bool, publish_trades: bool = True) -> None:
+    def __init__(self, stages: frozenset[Stage], *, is_told: bool, publish_trades: bool = True, **limits: Any) -> None:
         self.stages = stages
         self.publish_trades = publish_trades
+        self.limits = {"dedup_window": 16, "max_message_records": 5} | limits
         self.rejects: list[tuple[int, RejectReason]] | None = [] if is_told else None
         self.published: dict[type[Record], list[tuple[bytes, int]]] = {record: [] for record in CODECS}
         self.pipeline = self._new()
@@ -115,7 +117,7 @@ class Log:
             PipelineConfig(
                 stages=self.stages,
                 publish_trades=self.publish_trades,
-                normalise=NormaliseConfig(dedup_window=16, max_message_records=5),
+                normalise=NormaliseConfig(**self.limits),
             ),
             "market.ticks",
             2,
@@ -211,3 +213,22 @@ def test_trades_left_out_change_nothing_else(stages: frozenset[Stage]) -> None:
     assert short.pipeline.counters() == {name: n for name, n in counted.items() if name != "trades"}
     del kept["emitted"]["trades"]
     assert short.pipeline.state() == kept
+
+
+@pytest.mark.parametrize("threshold", [Fraction(1, 10), Fraction(7, 3), Fraction(1, 1)])
+def test_spikes_are_judged_alike_where_their_products_reach_64_bits(threshold: Fraction) -> None:
+    """Prices around the greatest that compiled code judges by itself, each after each."""
+    edge = INT64_MAX // max(threshold.numerator, threshold.denominator)
+    edges = {edge - 1, edge, edge + 1, edge // 2, 10 * edge // 11, 9 * edge // 10, INT64_MAX, INT64_MAX // 2, 1}
+    prices = sorted(price for price in edges if price <= INT64_MAX)
+    log: list[Tick | None] = []
+    for number, (one, other) in enumerate((one, other) for one in prices for other in prices):
+        feed = Feed(f"{number}/USDC", source="one")
+        log += [replace(feed.trade(T0 + len(log)), price=price) for price in (one, one, other, one)]
+    plain, fast = (Log(BARS, is_told=False, spike_threshold=threshold) for _ in range(2))
+    plain.feed([Input(3 * offset, tick) for offset, tick in enumerate(log)])
+    _feed_cut(fast, log, [], restarts=False)
+
+    assert fast.published == plain.published
+    assert fast.pipeline.counters() == plain.pipeline.counters()
+    assert fast.pipeline.counters()["ticks.held"]
