@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from infra.cli.contracts import schemas_app
 from schemas import registry as registry_module
-from schemas.codec import Codec, committed_subjects, load_schema, schema_text
+from schemas.codec import Codec, committed_subjects, committed_versions, load_schema, schema_text
 from schemas.compatibility import level_of
 from schemas.errors import ConfigurationError, SchemaIncompatible
 from schemas.numbers import from_units
@@ -24,6 +24,7 @@ from schemas.registry import Registry
 from schemas.topics import TOPICS
 from tests.contract.golden import SUBJECTS, records_of
 
+VERSIONS = [(subject, version) for subject in committed_subjects() for version in committed_versions(subject)]
 OPTIONAL = {"name": "note", "doc": "A note.", "type": ["null", "string"], "default": None}
 REQUIRED = {"name": "note", "doc": "A note.", "type": "string"}
 
@@ -58,10 +59,10 @@ def own_subject(monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_a_registered_schema_has_an_id_and_its_subjects_level(registry: Registry, client: SchemaRegistryClient) -> None:
     """Registering twice gives one id, by which the schema is found again; the level is enforced from then on."""
-    for subject in committed_subjects():
-        schema_id = registry.register(subject, 1)
-        assert registry.register(subject, 1) == registry.schema_id(subject, 1) == schema_id
-        assert registry.schema(schema_id) == load_schema(subject)
+    for subject, version in VERSIONS:
+        schema_id = registry.register(subject, version)
+        assert registry.register(subject, version) == registry.schema_id(subject, version) == schema_id
+        assert registry.schema(schema_id) == load_schema(subject, version)
         assert client.get_compatibility(subject) == level_of(subject).value
 
 
@@ -112,11 +113,12 @@ def test_a_plain_consumer_reads_every_topic_exactly(
     subject: str, registry: Registry, client: SchemaRegistryClient
 ) -> None:
     """confluent-kafka's own deserializer gives the same numbers, as exact decimals."""
-    registry.register(subject, 1)
+    newest = committed_versions(subject)[-1]
+    registry.register(subject, newest)
     codec = registry.codec(SUBJECTS[subject])
     deserialize = AvroDeserializer(client)
     context = SerializationContext(subject.removesuffix("-value"), MessageField.VALUE)
-    for record in records_of(subject, 1):
+    for record in records_of(subject, newest):
         read: Any = deserialize(codec.encode(record), context)
         assert list(read) == [field["name"] for field in codec.schema["fields"]]
         for name, scale in decimals(codec):
@@ -148,8 +150,8 @@ def decimals(codec: Codec) -> Iterator[tuple[str, int]]:
 def test_every_topic_has_its_codec(registry: Registry) -> None:
     """After the deploy step a process finds the ids of everything that it reads or writes."""
     records: list[type[Record]] = [topic.record for topic in TOPICS.values() if topic.record is not None]
-    for subject in committed_subjects():
-        registry.register(subject, 1)
+    for subject, version in VERSIONS:
+        registry.register(subject, version)
     assert len({registry.codec(record).schema_id for record in records}) == len(records)
 
 
@@ -158,7 +160,7 @@ def test_the_command_line_registers_and_compares(registry_url: str, monkeypatch:
     monkeypatch.setenv("FLASHMM_REGISTRY_URL", registry_url)
     runner = CliRunner()
     registered = json.loads(runner.invoke(schemas_app, ["register", "--json"]).stdout)
-    assert [row["subject"] for row in registered] == committed_subjects()
+    assert [(row["subject"], row["version"]) for row in registered] == VERSIONS
     assert json.loads(runner.invoke(schemas_app, ["register", "--json"]).stdout) == registered
     listed = json.loads(runner.invoke(schemas_app, ["list", "--registry", "--json"]).stdout)
     assert [row["id"] for row in listed] == [row["id"] for row in registered]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from collections.abc import Iterator
 from decimal import Decimal
 
 import pytest
@@ -37,3 +40,27 @@ def test_what_is_no_short_text_is_refused(value: object) -> None:
     """Nothing that could not be written again."""
     with pytest.raises(ProtocolError):
         short_text(value, "trade_id")
+
+
+@pytest.fixture
+def deep_recursion() -> Iterator[None]:
+    """The interpreter's limit as some libraries set it: deeper than the stack."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(1_000_000)
+    yield
+    sys.setrecursionlimit(before)
+
+
+@pytest.mark.usefixtures("deep_recursion")
+@pytest.mark.parametrize("opening", ["[", '{"a":', '[{"a":', '[1,"]]",'])
+def test_deep_nesting_is_refused_whatever_the_interpreter_allows(opening: str) -> None:
+    """The parser is never let loose on it: the stack would be exhausted."""
+    with pytest.raises(ProtocolError):
+        parse_json(opening * 200_000)
+
+
+@pytest.mark.usefixtures("deep_recursion")
+def test_a_long_flat_text_with_brackets_in_its_strings_is_parsed() -> None:
+    """Ten thousand levels of a book are no nesting, and brackets in texts are none at all."""
+    levels = [["1.5", "[[[["], {"price": '"{{{\\'}] * 10_000
+    assert parse_json(json.dumps(levels)) == levels
