@@ -67,8 +67,9 @@ def run(settings: Settings) -> Run:
 class Market:
     """Writes ticks and decisions of the quoted market."""
 
-    def __init__(self, kafka: Kafka) -> None:
+    def __init__(self, kafka: Kafka, partition: int = PARTITION) -> None:
         self._kafka = kafka
+        self._partition = partition
         self._message = 0
 
     def tick(self, at_ms: int, *parts: tuple[TickKind, Side, str, str]) -> None:
@@ -89,7 +90,7 @@ class Market:
                 first=ordinal == 0,
                 last=ordinal == len(parts) - 1,
             )
-            self._kafka.write(record, partition=PARTITION)
+            self._kafka.write(record, partition=self._partition)
 
     def book(self, at_ms: int) -> None:
         self.tick(
@@ -125,11 +126,11 @@ class Market:
             clamps=(),
             config_hash="",
             cause_topic="market.ticks",
-            cause_partition=PARTITION,
+            cause_partition=self._partition,
             cause_first_offset=0,
             cause_offset=0,
         )
-        self._kafka.write(decision, partition=PARTITION)
+        self._kafka.write(decision, partition=self._partition)
 
 
 def statuses(kafka: Kafka) -> list[tuple[OrderStatus, str | None]]:
@@ -219,15 +220,17 @@ def test_one_executor_has_an_account(run: Run, settings: Settings) -> None:
 @pytest.mark.kafka
 def test_a_newer_executor_fences_the_older(kafka_bootstrap: str, development_registry_url: str, tmp_path: Path) -> None:
     """On a real broker the newer one trades; the older one cannot journal, sends nothing, and says so."""
-    create_topics(kafka_bootstrap, partitions=PARTITIONS, prefixes=["fence."])
+    create_topics(kafka_bootstrap, partitions=2, prefixes=["fence."])
+    partition = partition_for(b"SEI", 2)
     settings = Settings(
         kafka_bootstrap=kafka_bootstrap,
         registry_url=development_registry_url,
         data_dir=tmp_path,
         topic_prefix="fence.",
+        kafka_partitions=2,
     )
     kafka = Kafka(settings)
-    market = Market(kafka)
+    market = Market(kafka, partition)
     stops = Stop(), Stop()
     older, newer = (ExecutorRunner(settings, stop=stop) for stop in stops)
 
@@ -236,17 +239,17 @@ def test_a_newer_executor_fences_the_older(kafka_bootstrap: str, development_reg
             older.run()
 
     with running(fenced, stops[0]) as thread:
-        eventually(lambda: len(older.owned) == PARTITIONS)
+        eventually(lambda: len(older.owned) == 2)
         with running(newer.run, stops[1]):
-            eventually(lambda: len(newer.owned) == PARTITIONS)
+            eventually(lambda: len(newer.owned) == 2)
             market.book(0)
             market.decide(0, ("0.2501", "40"))
             eventually(lambda: not thread.is_alive())
-            eventually(lambda: bool(kafka.read(OrderIntent, PARTITION)))
+            eventually(lambda: bool(kafka.read(OrderIntent, partition)))
 
-    placed = [i for i in kafka.read(OrderIntent, PARTITION) if i.action is OrderAction.PLACE]
+    placed = [i for i in kafka.read(OrderIntent, partition) if i.action is OrderAction.PLACE]
     assert len(placed) == 1
-    alerts = [alert for n in range(PARTITIONS) for alert in kafka.read(Alert, n)]
+    alerts = [alert for n in range(2) for alert in kafka.read(Alert, n)]
     assert [alert.code for alert in alerts] == ["EXECUTOR_FENCED"]
 
 
