@@ -17,6 +17,7 @@ from infra.runtime.settings import load_settings
 from processors.kernel.pipeline import PartitionPipeline, PipelineConfig, Stage
 from processors.kernel.steps import Ticks
 from processors.microbatch.batches import BatchingPartitionRecords, FetchedBatch, RawRecords
+from processors.microbatch.crc32c import crc32c
 from processors.microbatch.recordbatch import Block, prebuilt
 from schemas.codec import Codec
 from schemas.columns import decode_ticks
