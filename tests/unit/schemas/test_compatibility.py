@@ -160,8 +160,9 @@ def test_a_changed_missing_or_unlisted_schema_is_found(tmp_path: Path, monkeypat
     assert problems[2].startswith("market.gone-value/v1.avsc is in LOCK but not there")
 
 
-def test_ticks_are_a_draft_until_released() -> None:
-    """The lock tells what may still change."""
-    assert not is_released(TICKS, 1)
+def test_the_lock_tells_what_may_still_change() -> None:
+    """What it has a sum of may not; a draft may, and what it does not know."""
+    assert is_released(TICKS, 1)
     assert is_released(BARS, 1)
+    assert not is_released("trading.orders-value", 2)
     assert not is_released(BARS, 99)

@@ -31,7 +31,7 @@ def nobody(monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_every_committed_schema_is_listed() -> None:
-    """The list is one JSON document, with what is a draft and which way it must be compatible."""
+    """The list is one JSON document, with what is released and which way it must be compatible."""
     rows = json.loads(runner.invoke(schemas_app, ["list", "--json"]).stdout)
     assert [(row["subject"], row["version"]) for row in rows] == [
         (subject, version) for subject in committed_subjects() for version in committed_versions(subject)
@@ -39,7 +39,7 @@ def test_every_committed_schema_is_listed() -> None:
     assert rows[0] == {
         "subject": "market.ticks-value",
         "version": 1,
-        "status": "draft",
+        "status": "released",
         "compatibility": "BACKWARD_TRANSITIVE",
     }
     assert "market.ticks-value" in runner.invoke(schemas_app, ["list"]).stdout
