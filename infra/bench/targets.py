@@ -63,8 +63,14 @@ def targets(documents: Mapping[str, Document]) -> list[Target]:
         ),
         target("CPU a tick, dearest/cheapest of 1 to 1,000 markets", "growth", 1.3, _spread, is_least=False),
         target("memory, end/middle of the run", "memory", 1.02, _memory, is_least=False),
-        target("ns a record, decode", "codec", 100.0, _measure("decode-columns", "ns_per_record"), is_least=False),
-        target("ns a record, encode", "codec", 100.0, _measure("encode-columns", "ns_per_record"), is_least=False),
+        *(
+            target(f"ns a record, {name}", "codec", 100.0, _measure(result, "ns_per_record"), is_least=False)
+            for name, result in (
+                ("decode ticks", "decode-columns-ticks-4096"),
+                ("encode trades", "encode-columns-trades-4096"),
+                ("encode bars", "encode-columns-bars-4096"),
+            )
+        ),
     ]
 
 
