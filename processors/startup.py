@@ -24,9 +24,8 @@ from processors.kernel.pipeline import PipelineConfig, Stage
 from processors.kernel.quoting import QuotingConfig
 from processors.microbatch.account import ACCOUNT_RECORDS
 from processors.microbatch.engine import TICKS, MicroBatchEngine
-from schemas.errors import ConfigurationError, DoesNotFit, FlashMMError, ServiceUnavailable
+from schemas.errors import ConfigurationError, FlashMMError, ServiceUnavailable
 from schemas.instruments import DEFAULT_PATH, Instruments
-from schemas.numbers import NOTIONAL_SCALE, to_units
 from schemas.registry import Registry
 from schemas.topics import TOPICS, topic_of
 
@@ -106,21 +105,14 @@ def pipeline_config(settings: Settings) -> PipelineConfig:
             mode=settings.executor_mode,
             account=settings.account,
             venues=frozenset(settings.csv("quoted_venues")),
-            max_position_quote=_notional(settings, "max_position_quote"),
-            quote_size_quote=_notional(settings, "quote_size_quote"),
+            max_position_quote=settings.notional("max_position_quote"),
+            quote_size_quote=settings.notional("quote_size_quote"),
             frequency_hz=settings.quote_frequency_hz,
             gamma=settings.risk_aversion,
             stale_us=settings.quote_stale_ms * 1_000,
             max_orders_per_s=settings.max_orders_per_s,
         ),
     )
-
-
-def _notional(settings: Settings, name: str) -> int:
-    try:
-        return to_units(getattr(settings, name), NOTIONAL_SCALE, bits=128)
-    except DoesNotFit as error:
-        raise ConfigurationError(f"FLASHMM_{name.upper()}", str(error), "Write a decimal number, like 2000") from None
 
 
 def _stages(settings: Settings) -> frozenset[Stage]:

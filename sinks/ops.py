@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -16,7 +17,7 @@ from schemas.records import DeadLetter, Metric, Record
 from schemas.registry import Registry
 from schemas.topics import topic_of
 
-__all__ = ["Outgoing", "RecordProducer", "check_broker", "outgoing_dead_letter", "outgoing_metric"]
+__all__ = ["Outgoing", "RecordProducer", "RecordWriter", "check_broker", "outgoing_dead_letter", "outgoing_metric"]
 
 _POLL_S = 0.05
 _ANSWER_S = 5.0
@@ -49,8 +50,8 @@ class Outgoing:
     partition: int | None = None
 
 
-class RecordProducer:
-    """Write records and wait for the broker's acknowledgement.
+class RecordWriter:
+    """Encode records, give them to a producer and wait for the broker's acknowledgement.
 
     Args:
         kinds: Classes of the records that will be written.
@@ -64,15 +65,22 @@ class RecordProducer:
         self._settings = settings
         with Registry(settings.registry_url) as registry:
             self._codecs: dict[type[Record], Codec] = {kind: registry.codec(kind) for kind in kinds}
-        # 0: librdkafka tries for ever; who waits decides when to give up.
-        self._producer = Producer(producer_config(settings, **{"message.timeout.ms": 0, "linger.ms": 0}))
 
-    def write(self, records: Sequence[Outgoing], give_up: Callable[[], bool]) -> list[int]:
+    def write(
+        self,
+        producer: Producer,
+        records: Sequence[Outgoing],
+        give_up: Callable[[], bool],
+        ask: Callable[[Callable[[], Any]], Any] = lambda call: call(),
+    ) -> list[int]:
         """Write records and give their offsets, in the same order, when all are acknowledged.
+
+        Args:
+            ask: Makes each call of the producer.
 
         Raises:
             ServiceUnavailable: `give_up` said so before all were acknowledged: the outcome is not known.
-            TerminalError: the broker refused a record for good.
+            KafkaException: the broker did not take a record.
         """
         offsets: list[int | None] = [None] * len(records)
         failures: list[KafkaError] = []
@@ -87,20 +95,59 @@ class RecordProducer:
             return callback
 
         for index, outgoing in enumerate(records):
-            self._produce(outgoing, acknowledged(index))
+            ask(partial(self.produce, producer, outgoing, acknowledged(index)))
         while not failures and None in offsets:
-            self._producer.poll(_POLL_S)
+            ask(partial(producer.poll, _POLL_S))
             if None in offsets and give_up():
                 detail = "records were not acknowledged in time"
                 raise ServiceUnavailable("Kafka", self._settings.kafka_bootstrap, detail)
         if failures:
-            raise TerminalError(f"Kafka refused a record for good: {failures[0].str()}. See the broker's log")
+            raise KafkaException(failures[0])
         return [offset for offset in offsets if offset is not None]
+
+    def produce(
+        self,
+        producer: Producer,
+        outgoing: Outgoing,
+        callback: Callable[[KafkaError | None, Message], None] | None = None,
+    ) -> None:
+        """Give a record to a producer without waiting."""
+        kind = type(outgoing.record)
+        extra: dict[str, Any] = {} if outgoing.partition is None else {"partition": outgoing.partition}
+        producer.produce(
+            topic_of(kind).full_name(self._settings.topic_prefix),
+            value=self._codecs[kind].encode(outgoing.record),
+            key=outgoing.key.encode(),
+            on_delivery=callback,
+            **extra,
+        )
+
+
+class RecordProducer:
+    """Write records through a producer of its own; see `RecordWriter`."""
+
+    def __init__(self, settings: Settings, kinds: Sequence[type[Record]]) -> None:
+        self._writer = RecordWriter(settings, kinds)
+        # 0: librdkafka tries for ever; who waits decides when to give up.
+        self._producer = Producer(producer_config(settings, **{"message.timeout.ms": 0, "linger.ms": 0}))
+
+    def write(self, records: Sequence[Outgoing], give_up: Callable[[], bool]) -> list[int]:
+        """Write records and give their offsets, in the same order, when all are acknowledged.
+
+        Raises:
+            ServiceUnavailable: `give_up` said so before all were acknowledged: the outcome is not known.
+            TerminalError: the broker refused a record for good.
+        """
+        try:
+            return self._writer.write(self._producer, records, give_up)
+        except KafkaException as failure:
+            error: KafkaError = failure.args[0]
+            raise TerminalError(f"Kafka refused a record for good: {error.str()}. See the broker's log") from failure
 
     def send(self, outgoing: Outgoing) -> None:
         """Write a record without waiting; dropped where it cannot be buffered (for metrics, of which more follow)."""
         try:
-            self._produce(outgoing, None)
+            self._writer.produce(self._producer, outgoing)
         except BufferError:
             return
         self._producer.poll(0)
@@ -108,17 +155,6 @@ class RecordProducer:
     def close(self, timeout_s: float) -> None:
         """Wait for what was sent, not longer than `timeout_s`."""
         self._producer.flush(timeout_s)
-
-    def _produce(self, outgoing: Outgoing, callback: Callable[[KafkaError | None, Message], None] | None) -> None:
-        kind = type(outgoing.record)
-        extra: dict[str, Any] = {} if outgoing.partition is None else {"partition": outgoing.partition}
-        self._producer.produce(
-            topic_of(kind).full_name(self._settings.topic_prefix),
-            value=self._codecs[kind].encode(outgoing.record),
-            key=outgoing.key.encode(),
-            on_delivery=callback,
-            **extra,
-        )
 
 
 def outgoing_dead_letter(letter: DeadLetter) -> Outgoing:

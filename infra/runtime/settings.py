@@ -22,7 +22,8 @@ from pydantic_settings import (
 )
 
 from schemas.enums import Mode
-from schemas.errors import ConfigurationError
+from schemas.errors import ConfigurationError, DoesNotFit
+from schemas.numbers import NOTIONAL_SCALE, to_units
 from schemas.venues.citrex.messages import MAINNET
 
 __all__ = ["PREFIX", "Settings", "config_file", "dotenv_names", "load_settings"]
@@ -224,6 +225,19 @@ class Settings(BaseSettings):
         sources: tuple[PydanticBaseSettingsSource, ...] = (init_settings, env_settings, dotenv_settings)
         path = config_file()
         return (*sources, TomlConfigSettingsSource(settings_cls, path)) if path else sources
+
+    def notional(self, name: str) -> int:
+        """Give a value in quote currency in units of notionals.
+
+        Raises:
+            ConfigurationError: it is no number that fits.
+        """
+        try:
+            return to_units(getattr(self, name), NOTIONAL_SCALE, bits=128)
+        except DoesNotFit as error:
+            raise ConfigurationError(
+                f"FLASHMM_{name.upper()}", str(error), "Write a decimal number, like 2000"
+            ) from None
 
     def csv(self, name: str) -> tuple[str, ...]:
         """Give a comma-separated setting as its parts."""

@@ -103,6 +103,11 @@ class RawRecords(MemoryRecords):  # type: ignore[misc]  # aiokafka ships no type
         self.end += _BEFORE_LENGTH + int.from_bytes(self.raw[self.begin + 8 : self.begin + _BEFORE_LENGTH], "big")
         return super().next_batch()
 
+    def is_whole(self, batch: Any) -> bool:
+        """Tell whether the checksum of the batch that was given last, of format v2, is that of its bytes."""
+        checked = memoryview(self.raw)[self.begin + _CHECKED_FROM : self.end]
+        return len(checked) > 0 and crc32c(checked) == batch.crc
+
 
 class BatchingPartitionRecords(PartitionRecords):  # type: ignore[misc]  # aiokafka ships no types
     """Yield `FetchedBatch`es for the registered topics and single records for all others."""
@@ -147,8 +152,7 @@ class BatchingPartitionRecords(PartitionRecords):  # type: ignore[misc]  # aioka
         records = self._records
         if not isinstance(records, RawRecords) or batch.magic != _MAGIC:
             return bool(batch.validate_crc())
-        checked = memoryview(records.raw)[records.begin + _CHECKED_FROM : records.end]
-        return len(checked) > 0 and crc32c(checked) == batch.crc
+        return records.is_whole(batch)
 
     def _split(self, batch: Any) -> _Part:
         """Give the records of a batch from the position on: batches are fetched whole."""

@@ -9,26 +9,21 @@ from __future__ import annotations
 
 import fcntl
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from infra.runtime.kafka import producer_config
 from infra.runtime.settings import Settings
-from schemas.codec import Codec
 from schemas.enums import Mode
 from schemas.errors import Fenced, ServiceUnavailable, StateError, TerminalError
 from schemas.records import ExecutionReport, OrderIntent, Position, Record
-from schemas.registry import Registry
-from schemas.topics import topic_of
-from sinks.ops import Outgoing
+from sinks.ops import Outgoing, RecordWriter
 
 __all__ = ["Journal"]
 
 _KINDS: tuple[type[Record], ...] = (OrderIntent, ExecutionReport, Position)
-_POLL_S = 0.05
 _ANSWER_S = 10.0
 _MOCK_CLUSTER = "mockCluster"
 _FENCED = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH})  # noqa: SLF001  librdkafka spells it so
@@ -51,8 +46,7 @@ class Journal:
         self._give_up = give_up
         self._lock: IO[str] | None = None
         self._producer: Producer | None = None
-        with Registry(settings.registry_url) as registry:
-            self._codecs: dict[type[Record], Codec] = {kind: registry.codec(kind) for kind in _KINDS}
+        self._writer = RecordWriter(settings, _KINDS)
 
     def open(self) -> str:
         """Take the account over from whoever had it; give what keeps others out, in words.
@@ -112,39 +106,10 @@ class Journal:
         return self._producer
 
     def _produced(self, records: Sequence[Outgoing]) -> list[int]:
-        offsets: list[int | None] = [None] * len(records)
-        failures: list[KafkaError] = []
-
-        def acknowledged(index: int) -> Callable[[KafkaError | None, Message], None]:
-            def callback(error: KafkaError | None, message: Message) -> None:
-                if error is not None:
-                    failures.append(error)
-                else:
-                    offsets[index] = message.offset()
-
-            return callback
-
-        for index, outgoing in enumerate(records):
-            self._answered(partial(self._produce, outgoing, acknowledged(index)))
-        while not failures and None in offsets:
-            self._answered(partial(self._opened.poll, _POLL_S))
-            if None in offsets and self._give_up():
-                detail = "records were not acknowledged in time"
-                raise ServiceUnavailable("Kafka", self._settings.kafka_bootstrap, detail)
-        if failures:
-            raise self._error(failures[0])
-        return [offset for offset in offsets if offset is not None]
-
-    def _produce(self, outgoing: Outgoing, told: Callable[[KafkaError | None, Message], None]) -> None:
-        kind = type(outgoing.record)
-        extra: dict[str, Any] = {} if outgoing.partition is None else {"partition": outgoing.partition}
-        self._opened.produce(
-            topic_of(kind).full_name(self._settings.topic_prefix),
-            value=self._codecs[kind].encode(outgoing.record),
-            key=outgoing.key.encode(),
-            on_delivery=told,
-            **extra,
-        )
+        try:
+            return self._writer.write(self._opened, records, self._give_up, self._answered)
+        except KafkaException as failure:
+            raise self._error(failure.args[0]) from failure
 
     def _answered(self, call: Callable[[], Any]) -> Any:
         """Ask the broker, again while its answer is only late."""

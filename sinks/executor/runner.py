@@ -18,9 +18,8 @@ from infra.runtime.latency import LatencyWindow
 from infra.runtime.logging import get_logger
 from infra.runtime.settings import Settings
 from schemas.enums import Mode, Severity
-from schemas.errors import CodecError, ConfigurationError, DoesNotFit, Fenced, ServiceUnavailable
+from schemas.errors import CodecError, ConfigurationError, Fenced, ServiceUnavailable
 from schemas.instruments import DEFAULT_PATH, Instruments, partition_for
-from schemas.numbers import NOTIONAL_SCALE, to_units
 from schemas.records import (
     Alert,
     Cause,
@@ -86,19 +85,12 @@ def limits_of(settings: Settings) -> AccountLimits:
     Raises:
         ConfigurationError: a value is no number, or cancels leave nothing to new orders.
     """
-
-    def notional(name: str) -> int:
-        try:
-            return to_units(getattr(settings, name), NOTIONAL_SCALE, bits=128)
-        except DoesNotFit as error:
-            raise ConfigurationError(f"FLASHMM_{name.upper()}", str(error), "Write a number, like 2000") from None
-
     if settings.sends_for_cancels >= settings.max_sends_per_s:
         problem = f"is {settings.sends_for_cancels}, and {settings.max_sends_per_s} are allowed in all"
         raise ConfigurationError("FLASHMM_SENDS_FOR_CANCELS", problem, "Leave some to new orders")
     return AccountLimits(
-        order_notional=notional("max_order_quote"),
-        gross_notional=notional("max_gross_quote"),
+        order_notional=settings.notional("max_order_quote"),
+        gross_notional=settings.notional("max_gross_quote"),
         open_orders=settings.max_open_orders,
         sends_per_s=settings.max_sends_per_s,
         sends_for_cancels=settings.sends_for_cancels,

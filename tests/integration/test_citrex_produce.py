@@ -6,12 +6,11 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import aiohttp
 import pytest
-from confluent_kafka import Consumer, TopicPartition
 
 from infra.cli.produce import citrex_feed, run_feeds
 from infra.local import registry as development_registry
@@ -20,8 +19,8 @@ from infra.runtime.settings import Settings
 from schemas.enums import Flag, TickKind
 from schemas.errors import ConfigurationError
 from schemas.records import DeadLetter, Metric, Tick
-from schemas.registry import Registry
 from schemas.venues.citrex.market_data import parse_trades
+from tests.topic_reader import Reader
 
 _COMMAND = "from infra.cli.simulate import simulate_app; simulate_app()"
 
@@ -36,30 +35,6 @@ def venue() -> Iterator[dict[str, str]]:
             yield json.loads(process.stdout.readline())
         finally:
             process.kill()
-
-
-class Reader:
-    """Reads what has come to a topic so far."""
-
-    def __init__(self, settings: Settings, kind: type[Any], topic: str, partitions: int) -> None:
-        with Registry(settings.registry_url) as registry:
-            self._codec = registry.codec(kind)
-        self._consumer = Consumer({"bootstrap.servers": settings.kafka_bootstrap, "group.id": topic, "log_level": 0})
-        self._consumer.assign([TopicPartition(topic, partition, 0) for partition in range(partitions)])
-        self.records: list[Any] = []
-
-    def read(self) -> None:
-        while (message := self._consumer.poll(0.2)) is not None:
-            assert message.error() is None
-            self.records.append(self._codec.decode(message.value()))
-
-    async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(60):
-            while not condition():
-                await asyncio.to_thread(self.read)
-
-    def close(self) -> None:
-        self._consumer.close()
 
 
 async def test_books_and_trades_of_the_venue_arrive_whatever_goes_wrong(venue: dict[str, str]) -> None:
