@@ -123,7 +123,9 @@ class _Pass:
                 fetched = _split(offset, raw)
             for batch in fetched:
                 self._apply(batch)
-        return {**self._spent, "trades": self._spent["trades"] - self._spent["normalise"]}
+        # A short log may have no bar to write, so that a section is never entered.
+        spent = {name: self._spent[name] for name in SECTIONS}
+        return {**spent, "trades": spent["trades"] - spent["normalise"]}
 
     def _apply(self, batch: FetchedBatch) -> None:
         with self._section("decode"):
