@@ -21,7 +21,7 @@ from infra.runtime.topics import create_topics
 from schemas.codec import committed_subjects, committed_versions
 from schemas.errors import ConfigurationError, ServiceUnavailable
 from schemas.registry import Registry
-from schemas.topics import TOPICS
+from schemas.topics import DEFAULT_PARTITIONS, TOPICS
 
 pytestmark = pytest.mark.redis
 
@@ -92,13 +92,13 @@ def test_a_kafka_elsewhere_that_does_not_answer_is_found_out_first(tmp_path: Pat
 @pytest.mark.kafka
 def test_topics_of_a_kafka_elsewhere_are_created_once(tmp_path: Path, kafka_bootstrap: str) -> None:
     """With their settings; another number of partitions is an error, not a surprise."""
-    with LocalStack(tmp_path, kafka=kafka_bootstrap, partitions=2, prefix="stack-test.") as stack:
+    with LocalStack(tmp_path, kafka=kafka_bootstrap, partitions=DEFAULT_PARTITIONS, prefix="stack-test.") as stack:
         assert stack.describe()["kafka"] == f"external {kafka_bootstrap}"
         assert "kafka" not in stack.children
     names = [topic.full_name("stack-test.") for topic in TOPICS.values() if topic.is_output]
     found = partitions(kafka_bootstrap)
 
-    assert {found[name] for name in names} == {2}
+    assert {found[name] for name in names} == {DEFAULT_PARTITIONS}
     assert create_topics(kafka_bootstrap, partitions=found["market.ticks"], prefixes=("stack-test.",)) == []
     with pytest.raises(ConfigurationError, match="fixed for life"):
         create_topics(kafka_bootstrap, partitions=5, prefixes=("stack-test.",))

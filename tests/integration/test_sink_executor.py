@@ -25,12 +25,12 @@ from schemas.records import (
     QuoteLevel,
     Tick,
 )
-from schemas.topics import TOPICS
+from schemas.topics import DEFAULT_PARTITIONS, TOPICS
 from sinks.executor.runner import ExecutorRunner
 from sinks.stop import Stop
 from tests.sink_records import SYMBOL, VENUE, Kafka, eventually, execution, position, price, running, size
 
-PARTITIONS = 4
+PARTITIONS = DEFAULT_PARTITIONS  # the tests of a session share one `market.ticks`
 PARTITION = partition_for(b"SEI", PARTITIONS)
 START_US = 1_700_000_000_000_000
 Run = Callable[..., AbstractContextManager[Any]]
@@ -67,9 +67,8 @@ def run(settings: Settings) -> Run:
 class Market:
     """Writes ticks and decisions of the quoted market."""
 
-    def __init__(self, kafka: Kafka, partition: int = PARTITION) -> None:
+    def __init__(self, kafka: Kafka) -> None:
         self._kafka = kafka
-        self._partition = partition
         self._message = 0
 
     def tick(self, at_ms: int, *parts: tuple[TickKind, Side, str, str]) -> None:
@@ -90,7 +89,7 @@ class Market:
                 first=ordinal == 0,
                 last=ordinal == len(parts) - 1,
             )
-            self._kafka.write(record, partition=self._partition)
+            self._kafka.write(record, partition=PARTITION)
 
     def book(self, at_ms: int) -> None:
         self.tick(
@@ -126,11 +125,11 @@ class Market:
             clamps=(),
             config_hash="",
             cause_topic="market.ticks",
-            cause_partition=self._partition,
+            cause_partition=PARTITION,
             cause_first_offset=0,
             cause_offset=0,
         )
-        self._kafka.write(decision, partition=self._partition)
+        self._kafka.write(decision, partition=PARTITION)
 
 
 def statuses(kafka: Kafka) -> list[tuple[OrderStatus, str | None]]:
@@ -220,17 +219,15 @@ def test_one_executor_has_an_account(run: Run, settings: Settings) -> None:
 @pytest.mark.kafka
 def test_a_newer_executor_fences_the_older(kafka_bootstrap: str, development_registry_url: str, tmp_path: Path) -> None:
     """On a real broker the newer one trades; the older one cannot journal, sends nothing, and says so."""
-    create_topics(kafka_bootstrap, partitions=2, prefixes=["fence."])
-    partition = partition_for(b"SEI", 2)
+    create_topics(kafka_bootstrap, partitions=PARTITIONS, prefixes=["fence."])
     settings = Settings(
         kafka_bootstrap=kafka_bootstrap,
         registry_url=development_registry_url,
         data_dir=tmp_path,
         topic_prefix="fence.",
-        kafka_partitions=2,
     )
     kafka = Kafka(settings)
-    market = Market(kafka, partition)
+    market = Market(kafka)
     stops = Stop(), Stop()
     older, newer = (ExecutorRunner(settings, stop=stop) for stop in stops)
 
@@ -239,17 +236,17 @@ def test_a_newer_executor_fences_the_older(kafka_bootstrap: str, development_reg
             older.run()
 
     with running(fenced, stops[0]) as thread:
-        eventually(lambda: len(older.owned) == 2)
+        eventually(lambda: len(older.owned) == PARTITIONS)
         with running(newer.run, stops[1]):
-            eventually(lambda: len(newer.owned) == 2)
+            eventually(lambda: len(newer.owned) == PARTITIONS)
             market.book(0)
             market.decide(0, ("0.2501", "40"))
             eventually(lambda: not thread.is_alive())
-            eventually(lambda: bool(kafka.read(OrderIntent, partition)))
+            eventually(lambda: bool(kafka.read(OrderIntent, PARTITION)))
 
-    placed = [i for i in kafka.read(OrderIntent, partition) if i.action is OrderAction.PLACE]
+    placed = [i for i in kafka.read(OrderIntent, PARTITION) if i.action is OrderAction.PLACE]
     assert len(placed) == 1
-    alerts = [alert for n in range(2) for alert in kafka.read(Alert, n)]
+    alerts = [alert for n in range(PARTITIONS) for alert in kafka.read(Alert, n)]
     assert [alert.code for alert in alerts] == ["EXECUTOR_FENCED"]
 
 

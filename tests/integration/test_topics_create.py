@@ -11,11 +11,9 @@ from typer.testing import CliRunner
 
 from infra.cli.contracts import topics_app
 from schemas.errors import ConfigurationError
-from schemas.topics import TOPICS
+from schemas.topics import DEFAULT_PARTITIONS, TOPICS
 
 runner = CliRunner()
-
-SHARED_PARTITIONS = 2  # of the one input topic that all tests of a session share
 
 
 @pytest.fixture
@@ -24,7 +22,7 @@ def prefix(kafka_bootstrap: str, monkeypatch: pytest.MonkeyPatch) -> str:
     ticks = AdminClient({"bootstrap.servers": kafka_bootstrap}).list_topics(timeout=20).topics.get("market.ticks")
     own = f"t{uuid.uuid4().hex[:8]}."
     monkeypatch.setenv("FLASHMM_KAFKA_BOOTSTRAP", kafka_bootstrap)
-    monkeypatch.setenv("FLASHMM_KAFKA_PARTITIONS", str(len(ticks.partitions) if ticks else SHARED_PARTITIONS))
+    monkeypatch.setenv("FLASHMM_KAFKA_PARTITIONS", str(len(ticks.partitions) if ticks else DEFAULT_PARTITIONS))
     monkeypatch.setenv("FLASHMM_TOPIC_PREFIX", own)
     return own
 

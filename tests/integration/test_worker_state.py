@@ -21,11 +21,11 @@ from processors.microbatch.task import PartitionTask
 from schemas.codec import Codec
 from schemas.columns import Spans, decode_ticks
 from schemas.records import Alert, Tick
-from schemas.topics import TOPICS
+from schemas.topics import DEFAULT_PARTITIONS, TOPICS
 from tests.kernel_steps import instruments
 from tests.ticks import T0, Feed, second
 
-PARTITIONS = {"mock": 16, "jvm": 4}
+PARTITIONS = {"mock": 16, "jvm": DEFAULT_PARTITIONS}
 """`market.ticks` has one name on the broker that all tests share."""
 _CODECS = {topic.record: Codec(topic.record, 1) for topic in TOPICS.values() if topic.record is not None}
 
