@@ -7,8 +7,13 @@ from enum import IntFlag, StrEnum, unique
 __all__ = [
     "BarState",
     "BookState",
+    "BreakerKind",
+    "BreakerState",
     "ContractKind",
+    "ControlAction",
+    "ControlLevel",
     "Flag",
+    "InstrumentSource",
     "Mode",
     "OrderAction",
     "OrderStatus",
@@ -105,6 +110,15 @@ class ContractKind(StrEnum):
 
 
 @unique
+class InstrumentSource(StrEnum):
+    """Where an instrument was read."""
+
+    FILE = "FILE"
+    VENUE = "VENUE"
+    """The venue's own listing."""
+
+
+@unique
 class Timeframe(StrEnum):
     """The bar intervals, epoch-aligned in UTC."""
 
@@ -151,6 +165,7 @@ class Mode(StrEnum):
 
     PAPER = "paper"
     DRY_RUN = "dry_run"
+    CITREX = "citrex"
 
 
 @unique
@@ -193,6 +208,57 @@ class TradingState(StrEnum):
     """Only what makes a position smaller."""
     HALTED = "HALTED"
     """Nothing new."""
+
+
+@unique
+class BreakerKind(StrEnum):
+    """What can go wrong by itself, and what it does to trading until it is over."""
+
+    DISCONNECT = "DISCONNECT"
+    """A feed is gone: quoting pauses."""
+    DRIFT = "DRIFT"
+    """The model's inputs or its speed are not what they were: prices do without it."""
+    LATENCY = "LATENCY"
+    """Orders arrive late: quotes widen."""
+    INVENTORY = "INVENTORY"
+    """A position is past its limit: it is flattened."""
+    EXTREME_MARKET = "EXTREME_MARKET"
+    """The market moves as it never should: quoting stops."""
+
+
+@unique
+class BreakerState(StrEnum):
+    """Where a breaker is; see `schemas.breakers`."""
+
+    CLOSED = "CLOSED"
+    OPEN = "OPEN"
+    HALF_OPEN = "HALF_OPEN"
+
+
+@unique
+class ControlAction(StrEnum):
+    """What a command to an executor asks for."""
+
+    HALT = "HALT"
+    """Go to a rung of the ladder; it holds until a RESUME, over restarts."""
+    RESUME = "RESUME"
+    """Leave the ladder."""
+
+
+@unique
+class ControlLevel(StrEnum):
+    """Rungs of the kill ladder, mildest first: each does what those above it do, and more."""
+
+    WIDEN = "WIDEN"
+    """Quotes move away from the fair price."""
+    STOP_NEW = "STOP_NEW"
+    """No order that could make a position larger."""
+    CANCEL_ALL = "CANCEL_ALL"
+    """Nothing rests anywhere."""
+    FLATTEN = "FLATTEN"
+    """Positions are closed, within limits on price and participation."""
+    DISCONNECT = "DISCONNECT"
+    """Everything is cancelled, and the venue is not spoken to any more."""
 
 
 @unique

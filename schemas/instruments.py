@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from schemas.enums import ContractKind
 from schemas.errors import ConfigurationError, DoesNotFit, ProtocolError
 from schemas.numbers import PRICE_SCALE, SIZE_SCALE, to_units
 from schemas.reasons import DeadLetterReason
-from schemas.records import Market
+from schemas.records import Instrument, Market
 
 __all__ = ["DEFAULT_PATH", "Instrument", "Instruments", "market_group", "partition_for"]
 
@@ -44,32 +43,6 @@ _QUOTE_ASSETS = sorted(
     key=len,
     reverse=True,
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Instrument:
-    """One market's static facts; prices and sizes in schema units.
-
-    Attributes:
-        venue_symbol: What the venue calls it.
-        group: Partitioning group; markets of one group share a partition, by default the base asset.
-        has_book: False for an AMM: no order book, never quoted.
-        maker_fee_ppm, taker_fee_ppm: Millionths of a trade's value; a maker's is negative where it is a rebate.
-        contract: What a trade gives: the asset itself, or a position that is funded and needs margin.
-    """
-
-    venue: str
-    symbol: str
-    venue_symbol: str
-    group: str
-    has_book: bool
-    tick: int
-    lot: int
-    min_size: int
-    min_notional: int
-    maker_fee_ppm: int
-    taker_fee_ppm: int
-    contract: ContractKind = ContractKind.SPOT
 
 
 def market_group(symbol: str) -> str:

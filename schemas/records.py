@@ -11,6 +11,10 @@ from dataclasses import dataclass
 from schemas.enums import (
     BarState,
     BookState,
+    ContractKind,
+    ControlAction,
+    ControlLevel,
+    InstrumentSource,
     Mode,
     OrderAction,
     OrderStatus,
@@ -24,13 +28,16 @@ from schemas.enums import (
 
 __all__ = [
     "Alert",
+    "Balance",
     "Bar",
     "Book",
     "BookLevel",
     "Cause",
+    "Command",
     "DeadLetter",
     "ExecutionReport",
     "FeatureVector",
+    "Instrument",
     "Market",
     "Metric",
     "OrderIntent",
@@ -279,6 +286,45 @@ class Prediction(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Instrument(Record):
+    """One market's static facts.
+
+    Attributes:
+        venue_symbol: What the venue calls it.
+        group: Partitioning group; markets of one group share a partition, by default the base asset.
+        has_book: False for an AMM: no order book, never quoted.
+        maker_fee_ppm, taker_fee_ppm: Millionths of a trade's value; a maker's is negative where it is a rebate.
+        contract: What a trade gives: the asset itself, or a position that is funded and needs margin.
+        initial_margin_ppm: Millionths of a position's value that must be covered to open it; 0 is all of it.
+        base_decimals, quote_decimals: Digits after the point of amounts at the venue.
+        ts_effective: From when it holds.
+    """
+
+    venue: str
+    symbol: str
+    venue_symbol: str
+    group: str
+    has_book: bool
+    tick: int
+    lot: int
+    min_size: int
+    min_notional: int
+    maker_fee_ppm: int
+    taker_fee_ppm: int
+    contract: ContractKind = ContractKind.SPOT
+    initial_margin_ppm: int = 0
+    base_decimals: int | None = None
+    quote_decimals: int | None = None
+    source: InstrumentSource = InstrumentSource.FILE
+    ts_effective: int = 0
+
+    @property
+    def market(self) -> Market:
+        """The (venue, symbol) pair."""
+        return (self.venue, self.symbol)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class QuoteLevel(Record):
     """One order wanted."""
 
@@ -315,6 +361,10 @@ class QuoteDecision(Record):
     model_hash: str | None = None
     clamps: tuple[str, ...]
     config_hash: str
+    sequence: int = 0
+    instrument: Instrument | None = None
+    breakers: tuple[str, ...] = ()
+    inference_us: int | None = None
     flags: int = 0
     cause_topic: str
     cause_partition: int
@@ -345,6 +395,10 @@ class OrderIntent(Record):
     reduce_only: bool = False
     nonce: int | None = None
     ts_expire: int | None = None
+    venue_order_id: str | None = None
+    reason: str | None = None
+    ts_due: int | None = None
+    tick_offset: int | None = None
     ts_intent: int
     ts_cause: int
     flags: int = 0
@@ -407,6 +461,9 @@ class Position(Record):
     fees: int
     average_price: int | None = None
     realised_pnl: int
+    funding: int | None = None
+    mark: int | None = None
+    unrealised_pnl: int | None = None
     fill_count: int
     executions_partition: int
     executions_offset: int
@@ -417,6 +474,39 @@ class Position(Record):
     def market(self) -> Market:
         """The (venue, symbol) pair."""
         return (self.venue, self.symbol)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Balance(Record):
+    """An account's money at a venue, and what its loss is measured from; amounts in 1e-18. None is not known."""
+
+    mode: Mode
+    account: str
+    venue: str
+    asset: str
+    quantity: int
+    equity: int | None = None
+    margin_used: int | None = None
+    margin_available: int | None = None
+    peak_equity: int | None = None
+    day_equity: int | None = None
+    ts_day: int | None = None
+    ts_update: int
+    flags: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command(Record):
+    """An order to the executor of an account, by a person or a breaker."""
+
+    command_id: str
+    mode: Mode
+    account: str
+    action: ControlAction
+    level: ControlLevel | None = None
+    issued_by: str
+    reason: str
+    ts_command: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

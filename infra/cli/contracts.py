@@ -250,9 +250,14 @@ def topics_markdown() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _row(topic: Topic, prefix: str, partitions: int | None) -> dict[str, Any]:
+def _kept(topic: Topic) -> str:
+    if topic.is_compacted:
+        return "compacted"
     days = topic.retention_ms // _DAY_MS
-    kept = "compacted" if topic.is_compacted else f"{days} day{'s' * (days > 1)}"
+    return "for ever" if days < 0 else f"{days} day{'s' * (days > 1)}"
+
+
+def _row(topic: Topic, prefix: str, partitions: int | None) -> dict[str, Any]:
     return {
         "topic": topic.full_name(prefix),
         "key": topic.key,
@@ -260,7 +265,7 @@ def _row(topic: Topic, prefix: str, partitions: int | None) -> dict[str, Any]:
         "subject": topic.subject,
         "partitions": partitions,
         "priority": topic.priority.name,
-        "kept": kept,
+        "kept": _kept(topic),
         "config": topic.broker_config(),
         "what": topic.doc,
     }

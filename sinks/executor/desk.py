@@ -154,7 +154,12 @@ class Desk:
         """Take what the venue says; give a report of each change."""
         reports = []
         for event in events:
-            report = self._answered(event) if isinstance(event, Answered) else self._filled(event)
+            if isinstance(event, Answered):
+                report = self._answered(event)
+            elif isinstance(event, Filled):
+                report = self._filled(event)
+            else:
+                continue
             if report is not None and self.venue.is_executing:
                 self.counts[f"reports_{report.status.lower()}"] += 1
                 self.counts["fills"] += bool(report.last_size)

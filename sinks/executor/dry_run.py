@@ -16,6 +16,7 @@ class DryRunVenue:
 
     mode = Mode.DRY_RUN
     is_executing = False
+    shows_our_orders = False
     banner = "DRY RUN: orders are journalled and go nowhere; there are no executions"
 
     def submit(self, orders: Orders, now_us: int) -> list[VenueEvent]:
@@ -32,4 +33,8 @@ class DryRunVenue:
 
     def on_tick(self, tick: Tick, cause: Cause, now_us: int) -> list[VenueEvent]:
         """Do nothing: nothing rests anywhere."""
+        return []
+
+    def poll(self, now_us: int) -> list[VenueEvent]:
+        """Say nothing by itself."""
         return []

@@ -179,6 +179,7 @@ class PaperVenue:
 
     mode = Mode.PAPER
     is_executing = True
+    shows_our_orders = False
     banner = "PAPER: a stand-in venue; fills are modelled from market.ticks, no order leaves this process"
 
     def __init__(self, listings: Listings) -> None:
@@ -214,6 +215,10 @@ class PaperVenue:
         if market is not None:
             events += market.take(tick, cause, now_us)
         return events
+
+    def poll(self, now_us: int) -> list[VenueEvent]:
+        """Say nothing by itself: only ticks and orders move it."""
+        return []
 
     def _cancel_now(self, paper: _PaperMarket, now_us: int) -> list[VenueEvent]:
         """Carry out cancels without delay, also of orders on their way."""

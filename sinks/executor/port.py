@@ -12,9 +12,24 @@ from schemas.instruments import Instrument
 from schemas.reasons import OrderReason
 from schemas.records import Cause, Market, OrderIntent, Tick
 from sinks.executor.blotter import Fill
+from sinks.executor.blotter import Listing as OpenOrders
 from sinks.executor.orders import Order
 
-__all__ = ["Answer", "Answered", "Filled", "Listing", "Listings", "Moment", "Orders", "Request", "Venue", "VenueEvent"]
+__all__ = [
+    "Answer",
+    "Answered",
+    "Filled",
+    "Listing",
+    "Listings",
+    "Moment",
+    "OpenOrders",
+    "Orders",
+    "Request",
+    "Venue",
+    "VenueEvent",
+    "VenueMoney",
+    "VenuePositions",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +123,40 @@ class Filled:
     at: Moment
 
 
-VenueEvent = Answered | Filled
+@dataclass(frozen=True, slots=True)
+class VenuePositions:
+    """All positions as the venue has them; a market that is not named has none.
+
+    Attributes:
+        asked_us: When it was asked for: what happened later need not be in it.
+        quantities: Signed, in schema units.
+        accrued_funding: What a position has earned and not been paid yet, 1e-18; negative is owed.
+    """
+
+    asked_us: int
+    quantities: Mapping[Market, int]
+    accrued_funding: Mapping[Market, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VenueMoney:
+    """What the venue holds for the account, in 1e-18; None is not known.
+
+    Attributes:
+        asked_us: When it was asked for.
+        quantity: Amount of the asset, without the open profit of positions.
+        equity: With it.
+    """
+
+    asked_us: int
+    asset: str
+    quantity: int
+    equity: int | None
+    margin_used: int | None
+    margin_available: int | None
+
+
+VenueEvent = Answered | Filled | OpenOrders | VenuePositions | VenueMoney
 
 
 class Venue(Protocol):
@@ -126,8 +174,15 @@ class Venue(Protocol):
     def is_executing(self) -> bool:
         """Whether orders go anywhere; where they do not, nothing that it says is an execution."""
 
+    @property
+    def shows_our_orders(self) -> bool:
+        """Whether our orders are in the book that its producer reads."""
+
     def submit(self, orders: Orders, now_us: int) -> Sequence[VenueEvent]:
         """Send journalled orders; give what is known of them at once."""
 
     def on_tick(self, tick: Tick, cause: Cause, now_us: int) -> Sequence[VenueEvent]:
         """Take the next record of `market.ticks`; give what it did to our orders."""
+
+    def poll(self, now_us: int) -> Sequence[VenueEvent]:
+        """Give what the venue has said since it was last asked; never waits."""

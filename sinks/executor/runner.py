@@ -98,12 +98,18 @@ def limits_of(settings: Settings) -> AccountLimits:
 
 
 def venue_of(mode: Mode, listings: Listings) -> Venue:
-    """Give the adapter of a mode."""
+    """Give the adapter of a mode.
+
+    Raises:
+        ConfigurationError: it has none.
+    """
     match mode:
         case Mode.PAPER:
             return PaperVenue(listings)
         case Mode.DRY_RUN:
             return DryRunVenue()
+        case Mode.CITREX:
+            raise ConfigurationError("FLASHMM_EXECUTOR_MODE", "has no adapter yet: citrex", "Use paper or dry_run")
 
 
 class ExecutorRunner:
@@ -192,6 +198,7 @@ class ExecutorRunner:
             if is_record(message) and message.partition() in self._owned:
                 self._take(delivery_of(message))
         now_us = self._clock()
+        self._report(self._desk.take(self._desk.venue.poll(now_us)))
         self._carry_out(self._desk.silenced(now_us))
         if now_us - self._metrics_us >= _METRICS_US:
             self._publish_metric()

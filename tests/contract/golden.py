@@ -11,6 +11,7 @@ import json
 import sys
 from dataclasses import fields
 from pathlib import Path
+from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from schemas.codec import AVRO_ROOT, HEADER_SIZE, Codec
@@ -41,7 +42,9 @@ def _value(hint: Any, value: Any) -> Any:
         return bytes.fromhex(value) if hint is bytes else hint(value) if value is not None else None
     if get_origin(hint) is tuple:
         return tuple(_value(get_args(hint)[0], item) for item in value)
-    return value if isinstance(value, dict) else _value(get_args(hint)[0], value)
+    if get_origin(hint) is UnionType:
+        return _value(get_args(hint)[0], value)
+    return value
 
 
 def bodies_of(path: Path) -> list[bytes]:

@@ -48,6 +48,7 @@ def agreed(record: type, schema: Any, named: dict[str, Any]) -> type:
             continue
         assert hints[ours.name] == python_type(theirs["type"], named), ours.name
         default = theirs.get("default", MISSING)
+        default = tuple(default) if isinstance(default, list) else default
         assert ours.default is default or ours.default == default, ours.name
     return record
 
