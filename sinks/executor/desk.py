@@ -7,19 +7,21 @@ does not ask for is cancelled. What is refused changes nothing and is counted by
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum, unique
 
-from schemas.enums import Mode, OrderAction, OrderStatus, Side, TimeInForce, TradingState, Verdict
-from schemas.reasons import OrderReason
-from schemas.records import Cause, ExecutionReport, Market, OrderIntent, Position, QuoteDecision, QuoteLevel, Tick
+from schemas.enums import Mode, OrderAction, OrderStatus, Side, Verdict
+from schemas.reasons import AccountReason, OrderReason
+from schemas.records import Cause, ExecutionReport, Market, Position, QuoteDecision, QuoteLevel, Tick
 from sinks.executor.account_rules import AccountLimits, AccountView, MarketView, SendRate, denial
 from sinks.executor.blotter import Blotter
-from sinks.executor.identity import ATTEMPTS, GRID_US, Slot, nonce_of
+from sinks.executor.identity import ATTEMPTS, FLATTEN_LEVEL, GRID_US, Slot, nonce_of
+from sinks.executor.intents import Why, order_id, request_of
 from sinks.executor.orders import Order, OrderState
 from sinks.executor.port import Answer, Answered, Filled, Listings, Moment, Orders, Request, Venue, VenueEvent
 from sinks.executor.positions import apply_fill
+from sinks.executor.restraint import FREE, PERCENT, Restraint, surplus, widened
 
 __all__ = ["Desk", "Ignored"]
 
@@ -47,8 +49,7 @@ class Ignored(StrEnum):
 @dataclass(frozen=True, slots=True)
 class _Held:
     decision: QuoteDecision
-    cause: Cause
-    ts_cause: int
+    why: Why
     arrived_us: int
 
 
@@ -63,7 +64,8 @@ class Desk:
         max_age_us: An order so long after its grid point is replaced, though its target has not changed.
 
     Attributes:
-        trading_state: What the account may do; cancels pass in every state.
+        expiry_us: From an order's grid point to its end.
+        restraint: What the ladder and the breakers leave of trading; cancels pass whatever it says.
     """
 
     def __init__(
@@ -87,9 +89,9 @@ class Desk:
         self._latency_us = latency_us
         self._stale_us = stale_us
         self._silence_us = silence_us
-        self._expiry_us = expiry_us
+        self.expiry_us = expiry_us
         self._max_age_us = max_age_us
-        self.trading_state = TradingState.ACTIVE
+        self.restraint = FREE
         self.blotter = Blotter()
         self._limits = limits
         self._rate = SendRate()
@@ -110,6 +112,18 @@ class Desk:
         """Where the orders go."""
         return self.venue.mode
 
+    def mark(self, market: Market) -> int | None:
+        """Give the price that a position is valued at; None is not known."""
+        return self._marks.get(market)
+
+    def value(self, market: Market, mark: int) -> None:
+        """Value a position at a price from now on."""
+        self._marks[market] = mark
+
+    def due_us(self, market: Market) -> int:
+        """Give when what is sent now reaches the venue, on the clock of the market's partition."""
+        return self._clock.get(self.listings[market].partition, 0) + self._latency_us
+
     def markets_of(self, partition: int) -> list[Market]:
         """List the markets that may be quoted in a partition."""
         return sorted(market for market, listing in self.listings.items() if listing.partition == partition)
@@ -125,13 +139,14 @@ class Desk:
         if ignored is not None:
             self.counts[f"ignored_{ignored}"] += 1
             return None
-        held = _Held(decision, cause, self._ts_cause(decision), now_us)
+        why = Why(decision.decision_id, cause, self._ts_cause(decision), decision.flags)
+        held = _Held(decision, why, now_us)
         market = decision.market
         self._held[market] = held
         if decision.mid is not None:
             self._marks[market] = decision.mid
-        cancels, places = self._difference(self.working(market), decision)
-        requests = [self._cancel(held, order, now_us) for order in cancels]
+        cancels, places = self._difference(self.working(market), self._restrained(decision))
+        requests = [self.cancel(why, order, now_us) for order in cancels]
         for side, number, level in places:
             requests += self._place(held, side, number, level, now_us)
         return self._orders(requests, decision.ts_grid + self._latency_us, OrderReason.TARGET_CHANGED)
@@ -147,8 +162,32 @@ class Desk:
         return self.take(self.venue.submit(orders, now_us))
 
     def working(self, market: Market) -> list[Order]:
-        """Give the orders that targets are compared with: live, and not being cancelled."""
-        return [order for order in self.blotter.live(market) if not order.is_cancelling]
+        """Give the orders that targets are compared with: resting, and not being cancelled."""
+        return [order for order in self.blotter.live(market) if not order.is_cancelling and not order.is_taker]
+
+    def restrain(self, restraint: Restraint, why_of: Callable[[Market], Why], now_us: int) -> Orders | None:
+        """Be held back from now on; give the cancels of what no longer may rest.
+
+        To be asked again whenever something may have changed: positions shrink, and orders come to light.
+        """
+        is_wider = restraint.widen_pct > self.restraint.widen_pct
+        self.restraint = restraint
+        if restraint.is_free and not is_wider:
+            return None
+        requests = []
+        for market in self.listings:
+            live = self.blotter.live(market)
+            if not live:
+                continue
+            position = self.positions.get(market)
+            gone = surplus(restraint.state_in(market), live, position.quantity if position is not None else None)
+            if is_wider and market in self._held:
+                targets = self._restrained(self._held[market].decision)
+                gone += [o for o in self._difference(self.working(market), targets)[0] if o not in gone]
+            is_flattening = market in restraint.flattening
+            gone = [order for order in gone if not (is_flattening and order.is_taker)]
+            requests += [self.cancel(why_of(market), order, now_us) for order in gone]
+        return self._orders(requests, 0, OrderReason.TRADING_HALTED)
 
     def take(self, events: Iterable[VenueEvent]) -> list[ExecutionReport]:
         """Take what the venue says; give a report of each change."""
@@ -172,7 +211,7 @@ class Desk:
 
     def tidy(self, now_us: int) -> None:
         """Drop what is too old for anything to be told of it."""
-        before = now_us - 10 * self._expiry_us
+        before = now_us - 10 * self.expiry_us
         self.blotter.forget(before)
         self._journalled = {nonce for nonce in self._journalled if nonce >= before}
         for nonce in [nonce for nonce in self._reports if nonce not in self.blotter]:
@@ -235,7 +274,7 @@ class Desk:
 
     def _cancels(self, markets: Iterable[Market], reason: OrderReason, now_us: int) -> Orders | None:
         requests = [
-            self._cancel(self._held[market], order, now_us)
+            self.cancel(self._held[market].why, order, now_us)
             for market in sorted(markets)
             for order in self.working(market)
         ]
@@ -248,7 +287,7 @@ class Desk:
         cancels, places = list(working), []
         for side, number, level in _targets(decision):
             same = next((o for o in cancels if (o.side, o.price, o.size) == (side, level.price, level.size)), None)
-            if same is not None and decision.ts_grid < same.ts_expire - self._expiry_us + self._max_age_us:
+            if same is not None and decision.ts_grid < same.ts_expire - self.expiry_us + self._max_age_us:
                 cancels.remove(same)
             else:
                 places.append((side, number, level))
@@ -257,7 +296,10 @@ class Desk:
     def _place(self, held: _Held, side: Side, number: int, level: QuoteLevel, now_us: int) -> list[Request]:
         """Give the request for a level; none where it has no free name, or a rule of the account objects."""
         decision = held.decision
-        nonce = self._free_nonce(decision, side, number)
+        if number >= FLATTEN_LEVEL:
+            self.counts["levels_beyond"] += 1
+            return []
+        nonce = self.free_nonce(decision.market, side, number, decision.ts_grid)
         if nonce is None:
             self.counts["repeated_orders"] += 1
             return []
@@ -267,29 +309,45 @@ class Desk:
             side=side,
             price=level.price,
             size=level.size,
-            ts_expire=decision.ts_grid + self._expiry_us,
+            ts_expire=decision.ts_grid + self.expiry_us,
         )
-        reason = denial(self._limits, self._account(now_us), order)
+        is_wide = self.restraint.widen_pct > PERCENT
+        request = self.place(replace(held.why, reason=OrderReason.WIDENED) if is_wide else held.why, order, now_us)
+        return [request] if isinstance(request, Request) else []
+
+    def place(self, why: Why, order: Order, now_us: int) -> Request | AccountReason:
+        """Give the request for an order, or the rule of the account that objects."""
+        reason = denial(self._limits, self._account(now_us, order.market), order)
         if reason is not None:
             self.counts[f"denied_{reason.lower()}"] += 1
-            return []
+            return reason
         self._rate.note(now_us)
         self.blotter.add(order)
-        return [Request(OrderAction.PLACE, order, self._intent(held, OrderAction.PLACE, order, now_us))]
+        return request_of(self.mode, self.account, OrderAction.PLACE, order, why, now_us)
 
-    def _free_nonce(self, decision: QuoteDecision, side: Side, number: int) -> int | None:
+    def cancel(self, why: Why, order: Order, now_us: int) -> Request:
+        """Give the request for an order's cancel: nothing objects to it."""
+        self._rate.note(now_us)
+        order = self.blotter.cancel(order.nonce, now_us)
+        return request_of(self.mode, self.account, OrderAction.CANCEL, order, why, now_us)
+
+    def _restrained(self, decision: QuoteDecision) -> QuoteDecision:
+        return widened(decision, self.restraint.widen_pct, self.listings[decision.market].instrument)
+
+    def free_nonce(self, market: Market, side: Side, level: int, ts_grid: int) -> int | None:
         """Name an order as nobody has before; None where a restart lies between: it was decided, perhaps sent."""
         for attempt in range(ATTEMPTS):
-            nonce = nonce_of(decision.ts_grid, Slot(self._numbers[decision.market], side, number, attempt))
+            nonce = nonce_of(ts_grid, Slot(self._numbers[market], side, level, attempt))
             if nonce in self._journalled:
                 return None
             if nonce not in self.blotter:
                 return nonce
         return None
 
-    def _account(self, now_us: int) -> AccountView:
+    def _account(self, now_us: int, market: Market) -> AccountView:
         return AccountView(
-            state=self.trading_state,
+            state=self.restraint.state_in(market),
+            may_flatten=market in self.restraint.flattening,
             markets={
                 market: MarketView(
                     position=self.positions[market].quantity if market in self.positions else None,
@@ -303,43 +361,9 @@ class Desk:
             unknown=self.blotter.unknown(),
         )
 
-    def _cancel(self, held: _Held, order: Order, now_us: int) -> Request:
-        self._rate.note(now_us)
-        order = self.blotter.cancel(order.nonce, now_us)
-        return Request(OrderAction.CANCEL, order, self._intent(held, OrderAction.CANCEL, order, now_us))
-
     @staticmethod
     def _orders(requests: Sequence[Request], ts_due: int, reason: OrderReason) -> Orders | None:
         return Orders(tuple(requests), ts_due, reason) if requests else None
-
-    def _intent(self, held: _Held, action: OrderAction, order: Order, now_us: int) -> OrderIntent:
-        decision, cause = held.decision, held.cause
-        return OrderIntent(
-            order_id=self._order_id(order),
-            decision_id=decision.decision_id,
-            action=action,
-            mode=self.mode,
-            account=self.account,
-            venue=decision.venue,
-            symbol=decision.symbol,
-            side=order.side,
-            price=order.price,
-            size=order.size,
-            time_in_force=TimeInForce.POST_ONLY,
-            reduce_only=order.is_reduce_only,
-            nonce=order.nonce,
-            ts_expire=order.ts_expire,
-            ts_intent=now_us,
-            ts_cause=held.ts_cause,
-            flags=decision.flags,
-            cause_topic=cause.topic,
-            cause_partition=cause.partition,
-            cause_first_offset=cause.first_offset,
-            cause_offset=cause.offset,
-        )
-
-    def _order_id(self, order: Order) -> str:
-        return f"{self.account}|{order.nonce}"
 
     def _answered(self, event: Answered) -> ExecutionReport | None:
         before, blotter = self.blotter[event.nonce], self.blotter
@@ -370,12 +394,12 @@ class Desk:
     def _report(
         self, order: Order, at: Moment, filled: Filled | None = None, reason: str | None = None
     ) -> ExecutionReport:
-        order_id = self._order_id(order)
+        name = order_id(self.account, order)
         number = self._reports[order.nonce]
         self._reports[order.nonce] += 1
         return ExecutionReport(
-            execution_id=f"{order_id}|{number}",
-            order_id=order_id,
+            execution_id=f"{name}|{number}",
+            order_id=name,
             venue_order_id=order.venue_order_id,
             trade_id=filled.fill.trade_id if filled else None,
             mode=self.mode,

@@ -16,7 +16,7 @@ from schemas.reasons import OrderReason
 from schemas.records import Cause, Tick
 from sinks.executor.blotter import Fill
 from sinks.executor.orders import Order
-from sinks.executor.paper_book import DisplayedBook
+from sinks.executor.paper_book import DisplayedBook, Taken
 from sinks.executor.port import Answer, Answered, Filled, Listings, Moment, Orders, Request, VenueEvent
 
 __all__ = ["PaperVenue"]
@@ -49,6 +49,7 @@ class _InFlight:
 class _PaperMarket:
     instrument: Instrument
     book: DisplayedBook = field(default_factory=DisplayedBook)
+    taken: Taken = field(default_factory=Taken)
     clock_us: int = 0
     arriving: deque[_InFlight] = field(default_factory=deque)
     # By nonce, in the order of sending: those on their way are in it too.
@@ -72,7 +73,7 @@ class _PaperMarket:
             if resting is None:
                 continue  # filled or refused before its cancel arrived
             if flight.request.action is OrderAction.PLACE:
-                events.append(self._place(resting, at))
+                events += self._place(resting, at)
             else:
                 events.append(self.end(resting, Answer.CANCELLED, at, flight.reason))
         return events
@@ -85,19 +86,32 @@ class _PaperMarket:
     def take(self, tick: Tick, cause: Cause, now_us: int) -> list[VenueEvent]:
         """Match a print, or move the book."""
         self.book.apply(tick)
+        self.taken.follow(self.book)
         is_print = tick.kind is TickKind.TRADE and tick.price > 0 and tick.size > 0
         if not is_print or not self._is_new(tick):
             return []
         return self._match(tick, Moment(tick.ts_recv, now_us, cause))
 
-    def _place(self, resting: _Resting, at: Moment) -> VenueEvent:
+    def _place(self, resting: _Resting, at: Moment) -> list[VenueEvent]:
         order = resting.order
         reason = self._refusal(order)
         if reason is not None:
-            return self.end(resting, Answer.REFUSED, at, reason)
+            return [self.end(resting, Answer.REFUSED, at, reason)]
+        accepted = Answered(order.nonce, Answer.ACCEPTED, at, venue_order_id=_name(order))
+        if order.is_taker:
+            return [accepted, *self._take_displayed(resting, at)]
         resting.queue_ahead = self.book.size_at(order.side, order.price)
         resting.has_arrived = True
-        return Answered(order.nonce, Answer.ACCEPTED, at, venue_order_id=_name(order))
+        return [accepted]
+
+    def _take_displayed(self, resting: _Resting, at: Moment) -> list[VenueEvent]:
+        """Take what is displayed at the order's price or better, once; what is not there is cancelled."""
+        order, events = resting.order, []
+        for price, size in self.taken.take(self.book, order.side, order.price, order.size):
+            events.append(self._fill(resting, size, at, price, self.instrument.taker_fee_ppm))
+        if resting.remaining:
+            events.append(self.end(resting, Answer.CANCELLED, at, OrderReason.NOTHING_MORE_DISPLAYED))
+        return events
 
     def end(self, resting: _Resting, answer: Answer, at: Moment, reason: OrderReason) -> VenueEvent:
         """Take an order out of the book."""
@@ -115,6 +129,8 @@ class _PaperMarket:
         if not self.book.is_live:
             return OrderReason.BOOK_NOT_LIVE
         bid, ask = self.book.best_bid, self.book.best_ask
+        if order.is_taker:
+            return None
         crosses = (
             ask is not None and order.price >= ask if order.side is Side.BUY else bid is not None and order.price <= bid
         )
@@ -138,10 +154,10 @@ class _PaperMarket:
             resting.queue_ahead -= min(resting.queue_ahead, left)
             if size:
                 left -= size
-                events.append(self._fill(resting, size, at))
+                events.append(self._fill(resting, size, at, resting.order.price, self.instrument.maker_fee_ppm))
         return events
 
-    def _fill(self, resting: _Resting, size: int, at: Moment) -> VenueEvent:
+    def _fill(self, resting: _Resting, size: int, at: Moment, price: int, fee_ppm: int) -> VenueEvent:
         order = resting.order
         resting.filled += size
         resting.trades += 1
@@ -152,9 +168,9 @@ class _PaperMarket:
             venue_order_id=_name(order),
             market=order.market,
             side=order.side,
-            price=order.price,
+            price=price,
             size=size,
-            fee=divide_half_even(order.price * size * self.instrument.maker_fee_ppm, _PPM),
+            fee=divide_half_even(price * size * fee_ppm, _PPM),
             ts_event=at.ts_event,
         )
         return Filled(fill, at)

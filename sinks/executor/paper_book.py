@@ -5,7 +5,7 @@ from __future__ import annotations
 from schemas.enums import Side, TickKind
 from schemas.records import Tick
 
-__all__ = ["DisplayedBook"]
+__all__ = ["DisplayedBook", "Taken"]
 
 
 class DisplayedBook:
@@ -45,6 +45,13 @@ class DisplayedBook:
         """Give the size displayed at a price."""
         return self._sides[side].get(price, 0)
 
+    def reachable(self, side: Side, limit: int) -> list[tuple[int, int]]:
+        """Give the (price, size) levels of a side that an order against it reaches at `limit`, best first."""
+        levels = self._sides[side]
+        if side is Side.BUY:
+            return sorted((x for x in levels.items() if x[0] >= limit), reverse=True)
+        return sorted(x for x in levels.items() if x[0] <= limit)
+
     def apply(self, tick: Tick) -> None:
         """Take a tick of this market."""
         if tick.first:
@@ -69,3 +76,31 @@ class DisplayedBook:
             levels[tick.price] = tick.size
         else:
             levels.pop(tick.price, None)
+
+
+class Taken:
+    """What orders of ours took from the displayed book, which goes on showing it: nothing is taken twice.
+
+    It holds as long as the level stays; more that comes to a level can be taken, the part that was taken cannot.
+    """
+
+    def __init__(self) -> None:
+        self._sizes: dict[tuple[Side, int], int] = {}
+
+    def take(self, book: DisplayedBook, side: Side, limit: int, size: int) -> list[tuple[int, int]]:
+        """Give the (price, size) parts that an order of `side` takes at `limit` or better, best first."""
+        other = Side.BUY if side is Side.SELL else Side.SELL
+        parts = []
+        for price, displayed in book.reachable(other, limit):
+            taken = self._sizes.get((other, price), 0)
+            part = min(size, displayed - taken)
+            if part > 0:
+                self._sizes[other, price] = taken + part
+                size -= part
+                parts.append((price, part))
+        return parts
+
+    def follow(self, book: DisplayedBook) -> None:
+        """Forget levels that have left a whole book."""
+        if self._sizes and book.is_live:
+            self._sizes = {at: taken for at, taken in self._sizes.items() if book.size_at(*at)}
