@@ -9,7 +9,6 @@ from sinks.executor.port import Answer, Answered, Moment, Orders, Request, Venue
 __all__ = ["DryRunVenue"]
 
 
-
 class DryRunVenue:
     """Say yes to everything, so that targets are compared with what would rest."""
 

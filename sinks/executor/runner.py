@@ -20,11 +20,13 @@ from infra.runtime.settings import Settings
 from schemas.enums import Mode, Severity
 from schemas.errors import CodecError, ConfigurationError, Fenced, ServiceUnavailable
 from schemas.instruments import DEFAULT_PATH, Instruments, partition_for
+from schemas.reasons import OrderReason
 from schemas.records import (
     Alert,
     Cause,
     DeadLetter,
     ExecutionReport,
+    Market,
     Metric,
     OrderIntent,
     Position,
@@ -35,6 +37,7 @@ from schemas.topics import topic_of
 from sinks.connector import dead_letter
 from sinks.decoding import Decoder, Delivery, delivery_of
 from sinks.executor.account_rules import AccountLimits
+from sinks.executor.control import CommandLog, command_key, supervisor_of
 from sinks.executor.desk import Desk
 from sinks.executor.dry_run import DryRunVenue
 from sinks.executor.journal import Journal
@@ -126,7 +129,11 @@ class ExecutorRunner:
         self._clock = clock
         listings = listings_of(settings)
         mode, account = settings.executor_mode, settings.account
-        self._desk = Desk(venue_of(mode, listings), listings, account, limits_of(settings))
+        self._desk = Desk(
+            venue_of(mode, listings), listings, account, limits_of(settings), silence_us=settings.dead_man_ms * 1_000
+        )
+        self._supervisor = supervisor_of(settings, self._desk)
+        self._commands = CommandLog(settings, self._supervisor, mode, account, clock)
         self._latency = LatencyWindow()
         self._owned: frozenset[int] = frozenset()
         self._metrics_us = 0
@@ -161,6 +168,8 @@ class ExecutorRunner:
             self._check_partitions()
             fence = self._journal.open()
             log.info("executor_started", venue=self.banner, fence=fence, **self._identity)
+            self._commands.catch_up()
+            self._tell()
             self._take_over()
             while not self._stop.is_requested:
                 self._turn()
@@ -177,6 +186,7 @@ class ExecutorRunner:
         finally:
             self._owned = frozenset()
             self._consumer.close()
+            self._commands.close()
             self._journal.close()
             self._producer.close(_CLOSE_S)
             log.info("executor_stopped", venue=self.banner, **self._identity, **self._desk.counts)
@@ -187,21 +197,44 @@ class ExecutorRunner:
 
     def _check_partitions(self) -> None:
         counts = check_broker(self._consumer, self._settings)
-        for topic in (self._ticks, self._decisions):
+        if self._commands.topic not in counts:
+            problem = f"the topic {self._commands.topic} does not exist, so nobody could halt"
+            raise ConfigurationError("FLASHMM_KAFKA_BOOTSTRAP", problem, "Run `flashmm topics create`")
+        for topic in (self._ticks, self._decisions, self._commands.topic):
             if counts.get(topic, self._settings.kafka_partitions) != self._settings.kafka_partitions:
                 problem = f"is {self._settings.kafka_partitions}, but {topic} has {counts[topic]} partitions"
                 raise ConfigurationError("FLASHMM_KAFKA_PARTITIONS", problem, "Set it to the topic's number")
 
     def _turn(self) -> None:
+        self._obey()
         for message in self._consumer.consume(_BATCH, _POLL_S):
+            if self._commands.follow():
+                self._obey()
             # A rebalance inside this call may have taken partitions away whose records it still returns.
             if is_record(message) and message.partition() in self._owned:
                 self._take(delivery_of(message))
         now_us = self._clock()
-        self._report(self._desk.take(self._desk.venue.poll(now_us)))
+        if not self._supervisor.is_silent:
+            self._report(self._desk.take(self._desk.venue.poll(now_us)))
         self._carry_out(self._desk.silenced(now_us))
         if now_us - self._metrics_us >= _METRICS_US:
             self._publish_metric()
+
+    def _obey(self) -> None:
+        """Do what the ladder and the breakers ask for, before anything else is decided."""
+        self._commands.follow()
+        for orders in self._supervisor.turn(self._clock()):
+            self._carry_out(orders)
+        self._tell()
+
+    def _tell(self) -> None:
+        notices, self._supervisor.notices = self._supervisor.notices, []
+        for notice in notices:
+            log.warning("executor_notice", code=notice.code, message=notice.message, **self._identity)
+            self._alert(notice.severity, notice.code, notice.message, notice.market)
+        commands, self._supervisor.commands = self._supervisor.commands, []
+        key = command_key(self._desk.mode, self._desk.account)
+        self._journal.write([Outgoing(command, key, self._commands.partition) for command in commands])
 
     def _publish_metric(self) -> None:
         self._metrics_us = self._clock()
@@ -219,6 +252,7 @@ class ExecutorRunner:
             self._producer.write([outgoing_dead_letter(letter)], self._stop.has_run_out)
             return
         if isinstance(record, Tick):
+            self._supervisor.on_tick(record)
             self._report(self._desk.on_tick(record, cause, now_us))
         elif isinstance(record, QuoteDecision):
             self._carry_out(self._desk.decide(record, cause, now_us))
@@ -229,8 +263,10 @@ class ExecutorRunner:
             return
         self._journal.write([self._outgoing(intent) for intent in orders.intents])
         now_us = self._clock()
-        for intent in orders.intents:
-            self._latency.observe("tick_to_order", now_us - intent.ts_cause)
+        if orders.reason is OrderReason.TARGET_CHANGED:
+            for intent in orders.intents:
+                self._latency.observe("tick_to_order", now_us - intent.ts_cause)
+                self._supervisor.observe_latency(now_us - intent.ts_cause, now_us)
         self._report(self._desk.submit(orders, now_us))
 
     def _report(self, reports: Sequence[ExecutionReport]) -> None:
@@ -284,8 +320,17 @@ class ExecutorRunner:
     def _leave(self) -> None:
         self._carry_out(self._desk.cancel_all(self._clock()))
 
-    def _alert(self, severity: Severity, code: str, message: str) -> None:
-        alert = Alert(component=_COMPONENT, severity=severity, code=code, message=message, ts_alert=self._clock())
+    def _alert(self, severity: Severity, code: str, message: str, market: Market | None = None) -> None:
+        venue, symbol = market or (None, None)
+        alert = Alert(
+            component=_COMPONENT,
+            severity=severity,
+            code=code,
+            message=message,
+            venue=venue,
+            symbol=symbol,
+            ts_alert=self._clock(),
+        )
         self._producer.send(Outgoing(alert, _COMPONENT))
 
     def _metric(self, now_us: int) -> Metric:
@@ -294,5 +339,6 @@ class ExecutorRunner:
             instance=f"{self._desk.mode}|{self._desk.account}",
             ts_metric=now_us,
             counters=dict(self._desk.counts),
-            gauges={f"latency_ms.{name}": value for name, value in self._latency.gauges().items()},
+            gauges={f"latency_ms.{name}": value for name, value in self._latency.gauges().items()}
+            | self._supervisor.gauges(),
         )

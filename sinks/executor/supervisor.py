@@ -101,6 +101,13 @@ class Supervisor:
         if self.ladder.take_unreadable(cause, why, now_us):
             self._tell_rung("executor", why)
 
+    def started(self) -> None:
+        """Take what was read so far as the past: of it only the rung in force is told."""
+        self.notices.clear()
+        rung = self.ladder.rung
+        if rung is not None:
+            self._tell_rung(rung.issued_by, rung.reason)
+
     def on_tick(self, tick: Tick) -> None:
         """Take the next record of `market.ticks`."""
         self._books.take(tick)
@@ -237,7 +244,7 @@ class Supervisor:
         return slice_of(position.quantity, target, book, desk.listings[market].instrument, self._flatten)
 
     def _request(self, market: Market, part: Slice, now_us: int) -> Request | AccountReason | None:
-        """Give the request, or the rule that objects; None where its name was used before a restart: wait for others."""
+        """Give the request, or the rule that objects; None where its name was used before a restart."""
         desk = self._desk
         ts_grid = now_us // GRID_US * GRID_US
         nonce = desk.free_nonce(market, part.side, FLATTEN_LEVEL, ts_grid)
