@@ -27,6 +27,7 @@ _COMMANDS = {
     "bench": ("infra.cli.bench", "bench_app"),
     "schemas": ("infra.cli.contracts", "schemas_app"),
     "topics": ("infra.cli.contracts", "topics_app"),
+    "instruments": ("infra.cli.instruments", "instruments_app"),
     "config": ("infra.cli.config", "config_app"),
 }
 

@@ -256,7 +256,7 @@ class ExecutorRunner:
         for partition in partitions:
             self._restore(partition)
         starts = [
-            TopicPartition(topic, partition, log_end(self._settings, topic, partition, back))
+            TopicPartition(topic, partition, log_end(self._settings, self._decoder, topic, partition, back))
             for partition in partitions
             for topic, back in ((self._ticks, _WARM_UP_TICKS), (self._decisions, 0))
         ]
