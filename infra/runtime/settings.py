@@ -206,6 +206,15 @@ class Settings(BaseSettings):
     )
     breaker_rest_ms: int = Field(5_000, ge=0, description="How long nothing bad must be seen before a trial.")
     breaker_trial_ms: int = Field(10_000, ge=0, description="How long a trial takes before a breaker closes.")
+    refresh_bps: int = Field(
+        1,
+        ge=0,
+        le=9_999,
+        description="An order so near to the price that is asked for stays, with its place in the queue.",
+    )
+    refresh_open_pct: int = Field(
+        50, ge=1, le=100, description="Part of the size asked for that must be open in an order for it to stay."
+    )
     quote_frequency_hz: int = Field(
         5,
         ge=1,

@@ -9,41 +9,24 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum, unique
 
-from schemas.enums import Mode, OrderAction, OrderStatus, Side, Verdict
+from schemas.enums import Mode, OrderAction, Side
 from schemas.reasons import AccountReason, OrderReason
-from schemas.records import Cause, ExecutionReport, Market, Position, QuoteDecision, QuoteLevel, Tick
+from schemas.records import Cause, ExecutionReport, Market, Position, QuoteDecision, Tick
 from sinks.executor.account_rules import AccountLimits, AccountView, MarketView, SendRate, denial
 from sinks.executor.blotter import Blotter
+from sinks.executor.facts import Facts
 from sinks.executor.identity import ATTEMPTS, FLATTEN_LEVEL, GRID_US, Slot, nonce_of
-from sinks.executor.intents import Why, order_id, request_of
-from sinks.executor.orders import Order, OrderState
-from sinks.executor.port import Answer, Answered, Filled, Listings, Moment, Orders, Request, Venue, VenueEvent
+from sinks.executor.intents import Why, request_of
+from sinks.executor.orders import Order
+from sinks.executor.port import Listings, Orders, Request, Venue, VenueEvent
 from sinks.executor.positions import apply_fill
 from sinks.executor.restraint import FREE, PERCENT, Restraint, surplus, widened
+from sinks.executor.targets import Change, Ignored, Target, Tolerance, changes, refusal
 
-__all__ = ["Desk", "Ignored"]
+__all__ = ["Desk"]
 
 _GRID_POINTS_KEPT = 256
-
-
-@unique
-class Ignored(StrEnum):
-    """Why a decision changed nothing; counted as `ignored_<name>`."""
-
-    FOREIGN = "foreign"
-    """Of another mode or account."""
-    UNLISTED = "unlisted"
-    """Of a market without an instrument, without a book, or not among the quoted venues."""
-    OLD_EPOCH = "old_epoch"
-    """Of a worker that has been replaced."""
-    OLD_GRID = "old_grid"
-    """Not after the one that holds: older, or delivered again."""
-    STALE = "stale"
-    """Too far behind the market's clock to act on."""
-    OFF_GRID = "off_grid"
-    """Not of a grid point: its orders could not be named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +44,7 @@ class Desk:
         stale_us: A decision further behind the clock of its partition is not acted on.
         silence_us: A market without a decision for so long has its orders cancelled.
         expiry_us: Every order ends by itself so long after its grid point, whatever becomes of us.
-        max_age_us: An order so long after its grid point is replaced, though its target has not changed.
+        tolerance: How far an order may be from its target and stay.
 
     Attributes:
         expiry_us: From an order's grid point to its end.
@@ -79,7 +62,7 @@ class Desk:
         stale_us: int = 2_000_000,
         silence_us: int = 2_000_000,
         expiry_us: int = 60_000_000,
-        max_age_us: int = 45_000_000,
+        tolerance: Tolerance | None = None,
     ) -> None:
         self.venue = venue
         self.listings = listings
@@ -90,15 +73,14 @@ class Desk:
         self._stale_us = stale_us
         self._silence_us = silence_us
         self.expiry_us = expiry_us
-        self._max_age_us = max_age_us
+        self._tolerance = tolerance or Tolerance()
         self.restraint = FREE
         self.blotter = Blotter()
+        self._facts = Facts(venue.mode, account, self.blotter, self.counts, is_executing=venue.is_executing)
         self._limits = limits
         self._rate = SendRate()
         self._marks: dict[Market, int] = {}
         self._numbers = {market: number for number, market in enumerate(sorted(listings))}
-        # Reports made of each order: part of their ids.
-        self._reports: Counter[int] = Counter()
         # Nonces that the journal holds from before this executor started.
         self._journalled: set[int] = set()
         self._held: dict[Market, _Held] = {}
@@ -145,10 +127,10 @@ class Desk:
         self._held[market] = held
         if decision.mid is not None:
             self._marks[market] = decision.mid
-        cancels, places = self._difference(self.working(market), self._restrained(decision))
-        requests = [self.cancel(why, order, now_us) for order in cancels]
-        for side, number, level in places:
-            requests += self._place(held, side, number, level, now_us)
+        change = self._change(decision)
+        requests = [self.cancel(why, order, now_us) for order in change.cancels]
+        for target in change.places:
+            requests += self._place(held, target, now_us)
         return self._orders(requests, decision.ts_grid + self._latency_us, OrderReason.TARGET_CHANGED)
 
     def submit(self, orders: Orders, now_us: int) -> list[ExecutionReport]:
@@ -182,8 +164,8 @@ class Desk:
             position = self.positions.get(market)
             gone = surplus(restraint.state_in(market), live, position.quantity if position is not None else None)
             if is_wider and market in self._held:
-                targets = self._restrained(self._held[market].decision)
-                gone += [o for o in self._difference(self.working(market), targets)[0] if o not in gone]
+                too_near = self._change(self._held[market].decision).cancels
+                gone += [order for order in too_near if order not in gone]
             is_flattening = market in restraint.flattening
             gone = [order for order in gone if not (is_flattening and order.is_taker)]
             requests += [self.cancel(why_of(market), order, now_us) for order in gone]
@@ -191,19 +173,7 @@ class Desk:
 
     def take(self, events: Iterable[VenueEvent]) -> list[ExecutionReport]:
         """Take what the venue says; give a report of each change."""
-        reports = []
-        for event in events:
-            if isinstance(event, Answered):
-                report = self._answered(event)
-            elif isinstance(event, Filled):
-                report = self._filled(event)
-            else:
-                continue
-            if report is not None and self.venue.is_executing:
-                self.counts[f"reports_{report.status.lower()}"] += 1
-                self.counts["fills"] += bool(report.last_size)
-                reports.append(report)
-        return reports
+        return self._facts.take(events)
 
     def remember(self, nonces: Iterable[int]) -> None:
         """Take the nonces of the journal: orders of these names are never sent again."""
@@ -214,8 +184,7 @@ class Desk:
         before = now_us - 10 * self.expiry_us
         self.blotter.forget(before)
         self._journalled = {nonce for nonce in self._journalled if nonce >= before}
-        for nonce in [nonce for nonce in self._reports if nonce not in self.blotter]:
-            del self._reports[nonce]
+        self._facts.tidy()
 
     def on_tick(self, tick: Tick, cause: Cause, now_us: int) -> list[ExecutionReport]:
         """Take the next record of `market.ticks`; one that was delivered before changes nothing."""
@@ -251,21 +220,15 @@ class Desk:
         return list(changed.values())
 
     def _refusal(self, decision: QuoteDecision) -> Ignored | None:
-        if (decision.mode, decision.account) != (self.mode, self.account):
-            return Ignored.FOREIGN
-        listing = self.listings.get(decision.market)
-        if listing is None:
-            return Ignored.UNLISTED
-        if decision.ts_grid % GRID_US:
-            return Ignored.OFF_GRID
-        held = self._held.get(decision.market)
-        if held is not None and decision.epoch < held.decision.epoch:
-            return Ignored.OLD_EPOCH
-        if held is not None and decision.ts_grid <= held.decision.ts_grid:
-            return Ignored.OLD_GRID
-        if decision.ts_grid + self._stale_us < self._clock.get(listing.partition, 0):
-            return Ignored.STALE
-        return None
+        listing, held = self.listings.get(decision.market), self._held.get(decision.market)
+        return refusal(
+            decision,
+            held.decision if held else None,
+            clock_us=self._clock.get(listing.partition, 0) if listing else 0,
+            stale_us=self._stale_us,
+            is_mine=(decision.mode, decision.account) == (self.mode, self.account),
+            is_listed=listing is not None,
+        )
 
     def _ts_cause(self, decision: QuoteDecision) -> int:
         crossed = self._crossed.get(decision.cause_partition)
@@ -280,35 +243,27 @@ class Desk:
         ]
         return self._orders(requests, 0, reason)
 
-    def _difference(
-        self, working: Sequence[Order], decision: QuoteDecision
-    ) -> tuple[list[Order], list[tuple[Side, int, QuoteLevel]]]:
-        """Give what to cancel and what to place; what is wanted and there stays, with its place in the queue."""
-        cancels, places = list(working), []
-        for side, number, level in _targets(decision):
-            same = next((o for o in cancels if (o.side, o.price, o.size) == (side, level.price, level.size)), None)
-            if same is not None and decision.ts_grid < same.ts_expire - self.expiry_us + self._max_age_us:
-                cancels.remove(same)
-            else:
-                places.append((side, number, level))
-        return cancels, places
+    def _change(self, decision: QuoteDecision) -> Change:
+        instrument = self.listings[decision.market].instrument
+        target = widened(decision, self.restraint.widen_pct, instrument)
+        return changes(self.working(decision.market), target, self._tolerance, self.expiry_us)
 
-    def _place(self, held: _Held, side: Side, number: int, level: QuoteLevel, now_us: int) -> list[Request]:
-        """Give the request for a level; none where it has no free name, or a rule of the account objects."""
+    def _place(self, held: _Held, target: Target, now_us: int) -> list[Request]:
+        """Give the request for a target; none where it has no free name, or a rule of the account objects."""
         decision = held.decision
-        if number >= FLATTEN_LEVEL:
+        if target.number >= FLATTEN_LEVEL:
             self.counts["levels_beyond"] += 1
             return []
-        nonce = self.free_nonce(decision.market, side, number, decision.ts_grid)
+        nonce = self.free_nonce(decision.market, target.side, target.number, decision.ts_grid)
         if nonce is None:
             self.counts["repeated_orders"] += 1
             return []
         order = Order(
             nonce=nonce,
             market=decision.market,
-            side=side,
-            price=level.price,
-            size=level.size,
+            side=target.side,
+            price=target.level.price,
+            size=target.level.size,
             ts_expire=decision.ts_grid + self.expiry_us,
         )
         is_wide = self.restraint.widen_pct > PERCENT
@@ -330,9 +285,6 @@ class Desk:
         self._rate.note(now_us)
         order = self.blotter.cancel(order.nonce, now_us)
         return request_of(self.mode, self.account, OrderAction.CANCEL, order, why, now_us)
-
-    def _restrained(self, decision: QuoteDecision) -> QuoteDecision:
-        return widened(decision, self.restraint.widen_pct, self.listings[decision.market].instrument)
 
     def free_nonce(self, market: Market, side: Side, level: int, ts_grid: int) -> int | None:
         """Name an order as nobody has before; None where a restart lies between: it was decided, perhaps sent."""
@@ -364,72 +316,3 @@ class Desk:
     @staticmethod
     def _orders(requests: Sequence[Request], ts_due: int, reason: OrderReason) -> Orders | None:
         return Orders(tuple(requests), ts_due, reason) if requests else None
-
-    def _answered(self, event: Answered) -> ExecutionReport | None:
-        before, blotter = self.blotter[event.nonce], self.blotter
-        match event.answer:
-            case Answer.ACCEPTED:
-                order = blotter.accepted(event.nonce, event.venue_order_id or "", event.at.ts_recv)
-            case Answer.REFUSED:
-                order = blotter.refused(event.nonce)
-            case Answer.CANCELLED:
-                order = blotter.cancelled(event.nonce)
-            case Answer.EXPIRED:
-                order = blotter.expired(event.nonce)
-            case Answer.UNANSWERED:
-                order = blotter.unanswered(event.nonce)
-        return self._report(order, event.at, reason=event.reason) if order.state is not before.state else None
-
-    def _filled(self, event: Filled) -> ExecutionReport | None:
-        fill = event.fill
-        if not self.blotter.fill(fill):
-            self.counts["repeated_fills"] += 1
-            return None
-        order = self.blotter.order_of(fill.venue_order_id)
-        if order is None:
-            self.counts["unmatched_fills"] += 1
-            return None
-        return self._report(order, event.at, event)
-
-    def _report(
-        self, order: Order, at: Moment, filled: Filled | None = None, reason: str | None = None
-    ) -> ExecutionReport:
-        name = order_id(self.account, order)
-        number = self._reports[order.nonce]
-        self._reports[order.nonce] += 1
-        return ExecutionReport(
-            execution_id=f"{name}|{number}",
-            order_id=name,
-            venue_order_id=order.venue_order_id,
-            trade_id=filled.fill.trade_id if filled else None,
-            mode=self.mode,
-            account=self.account,
-            venue=order.market[0],
-            symbol=order.market[1],
-            status=_STATUSES[order.state],
-            side=order.side,
-            price=order.price,
-            size=order.size,
-            filled_size=order.filled,
-            last_price=filled.fill.price if filled else None,
-            last_size=filled.fill.size if filled else None,
-            fee=filled.fill.fee if filled else 0,
-            ts_event=at.ts_event,
-            ts_recv=at.ts_recv,
-            reason=reason,
-            cause_topic=at.cause.topic,
-            cause_partition=at.cause.partition,
-            cause_first_offset=at.cause.first_offset,
-            cause_offset=at.cause.offset,
-        )
-
-
-_STATUSES = {OrderState(status): status for status in OrderStatus}
-
-
-def _targets(decision: QuoteDecision) -> Iterable[tuple[Side, int, QuoteLevel]]:
-    if decision.verdict is not Verdict.QUOTE:
-        return
-    for side, levels in ((Side.BUY, decision.bids), (Side.SELL, decision.asks)):
-        for number, level in enumerate(levels):
-            yield side, number, level

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from schemas.enums import Mode, OrderAction
 from schemas.reasons import OrderReason
 from schemas.records import Cause, OrderIntent
+from sinks.executor.facts import order_id
 from sinks.executor.orders import Order
 from sinks.executor.port import Request
 
-__all__ = ["Why", "order_id", "request_of"]
+__all__ = ["Why", "request_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +32,12 @@ class Why:
     reason: OrderReason | None = None
 
 
-def order_id(account: str, order: Order) -> str:
-    """Give the name of an order in every record."""
-    return f"{account}|{order.nonce}"
-
-
 def request_of(mode: Mode, account: str, action: OrderAction, order: Order, why: Why, now_us: int) -> Request:
     """Give a request with its intent."""
     venue, symbol = order.market
     cause = why.cause
     intent = OrderIntent(
-        order_id=order_id(account, order),
+        order_id=order_id(account, order.nonce),
         decision_id=why.decision_id,
         action=action,
         mode=mode,

@@ -45,6 +45,7 @@ from sinks.executor.paper import PaperVenue
 from sinks.executor.port import Listing, Listings, Orders, Venue
 from sinks.executor.positions import zero_position
 from sinks.executor.restore import log_end, restore
+from sinks.executor.targets import Tolerance
 from sinks.ops import Outgoing, RecordProducer, check_broker, outgoing_dead_letter, outgoing_metric
 from sinks.runner import is_record
 from sinks.stop import Stop
@@ -130,7 +131,12 @@ class ExecutorRunner:
         listings = listings_of(settings)
         mode, account = settings.executor_mode, settings.account
         self._desk = Desk(
-            venue_of(mode, listings), listings, account, limits_of(settings), silence_us=settings.dead_man_ms * 1_000
+            venue_of(mode, listings),
+            listings,
+            account,
+            limits_of(settings),
+            silence_us=settings.dead_man_ms * 1_000,
+            tolerance=Tolerance(price_bps=settings.refresh_bps, open_pct=settings.refresh_open_pct),
         )
         self._supervisor = supervisor_of(settings, self._desk)
         self._commands = CommandLog(settings, self._supervisor, mode, account, clock)
