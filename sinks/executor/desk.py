@@ -11,14 +11,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum, unique
 
-from schemas.enums import Mode, OrderAction, OrderStatus, Side, TimeInForce, TradingState, Verdict
+from schemas.enums import Mode, OrderAction, Side, TimeInForce, TradingState, Verdict
 from schemas.reasons import OrderReason
 from schemas.records import Cause, ExecutionReport, Market, OrderIntent, Position, QuoteDecision, QuoteLevel, Tick
 from sinks.executor.account_rules import AccountLimits, AccountView, MarketView, SendRate, denial
 from sinks.executor.blotter import Blotter
+from sinks.executor.facts import Facts, order_id
 from sinks.executor.identity import ATTEMPTS, GRID_US, Slot, nonce_of
-from sinks.executor.orders import Order, OrderState
-from sinks.executor.port import Answer, Answered, Filled, Listings, Moment, Orders, Request, Venue, VenueEvent
+from sinks.executor.orders import Order
+from sinks.executor.port import Listings, Orders, Request, Venue, VenueEvent
 from sinks.executor.positions import apply_fill
 
 __all__ = ["Desk", "Ignored"]
@@ -91,12 +92,11 @@ class Desk:
         self._max_age_us = max_age_us
         self.trading_state = TradingState.ACTIVE
         self.blotter = Blotter()
+        self._facts = Facts(venue.mode, account, self.blotter, self.counts, is_executing=venue.is_executing)
         self._limits = limits
         self._rate = SendRate()
         self._marks: dict[Market, int] = {}
         self._numbers = {market: number for number, market in enumerate(sorted(listings))}
-        # Reports made of each order: part of their ids.
-        self._reports: Counter[int] = Counter()
         # Nonces that the journal holds from before this executor started.
         self._journalled: set[int] = set()
         self._held: dict[Market, _Held] = {}
@@ -152,19 +152,7 @@ class Desk:
 
     def take(self, events: Iterable[VenueEvent]) -> list[ExecutionReport]:
         """Take what the venue says; give a report of each change."""
-        reports = []
-        for event in events:
-            if isinstance(event, Answered):
-                report = self._answered(event)
-            elif isinstance(event, Filled):
-                report = self._filled(event)
-            else:
-                continue
-            if report is not None and self.venue.is_executing:
-                self.counts[f"reports_{report.status.lower()}"] += 1
-                self.counts["fills"] += bool(report.last_size)
-                reports.append(report)
-        return reports
+        return self._facts.take(events)
 
     def remember(self, nonces: Iterable[int]) -> None:
         """Take the nonces of the journal: orders of these names are never sent again."""
@@ -175,8 +163,7 @@ class Desk:
         before = now_us - 10 * self._expiry_us
         self.blotter.forget(before)
         self._journalled = {nonce for nonce in self._journalled if nonce >= before}
-        for nonce in [nonce for nonce in self._reports if nonce not in self.blotter]:
-            del self._reports[nonce]
+        self._facts.tidy()
 
     def on_tick(self, tick: Tick, cause: Cause, now_us: int) -> list[ExecutionReport]:
         """Take the next record of `market.ticks`; one that was delivered before changes nothing."""
@@ -327,7 +314,7 @@ class Desk:
     def _intent(self, held: _Held, action: OrderAction, order: Order, now_us: int) -> OrderIntent:
         decision, cause = held.decision, held.cause
         return OrderIntent(
-            order_id=self._order_id(order),
+            order_id=order_id(self.account, order.nonce),
             decision_id=decision.decision_id,
             action=action,
             mode=self.mode,
@@ -349,70 +336,6 @@ class Desk:
             cause_first_offset=cause.first_offset,
             cause_offset=cause.offset,
         )
-
-    def _order_id(self, order: Order) -> str:
-        return f"{self.account}|{order.nonce}"
-
-    def _answered(self, event: Answered) -> ExecutionReport | None:
-        before, blotter = self.blotter[event.nonce], self.blotter
-        match event.answer:
-            case Answer.ACCEPTED:
-                order = blotter.accepted(event.nonce, event.venue_order_id or "", event.at.ts_recv)
-            case Answer.REFUSED:
-                order = blotter.refused(event.nonce)
-            case Answer.CANCELLED:
-                order = blotter.cancelled(event.nonce)
-            case Answer.EXPIRED:
-                order = blotter.expired(event.nonce)
-            case Answer.UNANSWERED:
-                order = blotter.unanswered(event.nonce)
-        return self._report(order, event.at, reason=event.reason) if order.state is not before.state else None
-
-    def _filled(self, event: Filled) -> ExecutionReport | None:
-        fill = event.fill
-        if not self.blotter.fill(fill):
-            self.counts["repeated_fills"] += 1
-            return None
-        order = self.blotter.order_of(fill.venue_order_id)
-        if order is None:
-            self.counts["unmatched_fills"] += 1
-            return None
-        return self._report(order, event.at, event)
-
-    def _report(
-        self, order: Order, at: Moment, filled: Filled | None = None, reason: str | None = None
-    ) -> ExecutionReport:
-        order_id = self._order_id(order)
-        number = self._reports[order.nonce]
-        self._reports[order.nonce] += 1
-        return ExecutionReport(
-            execution_id=f"{order_id}|{number}",
-            order_id=order_id,
-            venue_order_id=order.venue_order_id,
-            trade_id=filled.fill.trade_id if filled else None,
-            mode=self.mode,
-            account=self.account,
-            venue=order.market[0],
-            symbol=order.market[1],
-            status=_STATUSES[order.state],
-            side=order.side,
-            price=order.price,
-            size=order.size,
-            filled_size=order.filled,
-            last_price=filled.fill.price if filled else None,
-            last_size=filled.fill.size if filled else None,
-            fee=filled.fill.fee if filled else 0,
-            ts_event=at.ts_event,
-            ts_recv=at.ts_recv,
-            reason=reason,
-            cause_topic=at.cause.topic,
-            cause_partition=at.cause.partition,
-            cause_first_offset=at.cause.first_offset,
-            cause_offset=at.cause.offset,
-        )
-
-
-_STATUSES = {OrderState(status): status for status in OrderStatus}
 
 
 def _targets(decision: QuoteDecision) -> Iterable[tuple[Side, int, QuoteLevel]]:
