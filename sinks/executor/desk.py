@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum, unique
 
-from schemas.enums import Mode, OrderAction, Side, TimeInForce, TradingState, Verdict
+from schemas.enums import Mode, OrderAction, TimeInForce, TradingState
 from schemas.reasons import OrderReason
-from schemas.records import Cause, ExecutionReport, Market, OrderIntent, Position, QuoteDecision, QuoteLevel, Tick
+from schemas.records import Cause, ExecutionReport, Market, OrderIntent, Position, QuoteDecision, Tick
 from sinks.executor.account_rules import AccountLimits, AccountView, MarketView, SendRate, denial
 from sinks.executor.blotter import Blotter
 from sinks.executor.facts import Facts, order_id
@@ -21,28 +20,11 @@ from sinks.executor.identity import ATTEMPTS, GRID_US, Slot, nonce_of
 from sinks.executor.orders import Order
 from sinks.executor.port import Listings, Orders, Request, Venue, VenueEvent
 from sinks.executor.positions import apply_fill
+from sinks.executor.targets import Ignored, Target, Tolerance, changes, refusal
 
-__all__ = ["Desk", "Ignored"]
+__all__ = ["Desk"]
 
 _GRID_POINTS_KEPT = 256
-
-
-@unique
-class Ignored(StrEnum):
-    """Why a decision changed nothing; counted as `ignored_<name>`."""
-
-    FOREIGN = "foreign"
-    """Of another mode or account."""
-    UNLISTED = "unlisted"
-    """Of a market without an instrument, without a book, or not among the quoted venues."""
-    OLD_EPOCH = "old_epoch"
-    """Of a worker that has been replaced."""
-    OLD_GRID = "old_grid"
-    """Not after the one that holds: older, or delivered again."""
-    STALE = "stale"
-    """Too far behind the market's clock to act on."""
-    OFF_GRID = "off_grid"
-    """Not of a grid point: its orders could not be named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +43,7 @@ class Desk:
         stale_us: A decision further behind the clock of its partition is not acted on.
         silence_us: A market without a decision for so long has its orders cancelled.
         expiry_us: Every order ends by itself so long after its grid point, whatever becomes of us.
-        max_age_us: An order so long after its grid point is replaced, though its target has not changed.
+        tolerance: How far an order may be from its target and stay.
 
     Attributes:
         trading_state: What the account may do; cancels pass in every state.
@@ -78,7 +60,7 @@ class Desk:
         stale_us: int = 2_000_000,
         silence_us: int = 2_000_000,
         expiry_us: int = 60_000_000,
-        max_age_us: int = 45_000_000,
+        tolerance: Tolerance | None = None,
     ) -> None:
         self.venue = venue
         self.listings = listings
@@ -89,7 +71,7 @@ class Desk:
         self._stale_us = stale_us
         self._silence_us = silence_us
         self._expiry_us = expiry_us
-        self._max_age_us = max_age_us
+        self._tolerance = tolerance or Tolerance()
         self.trading_state = TradingState.ACTIVE
         self.blotter = Blotter()
         self._facts = Facts(venue.mode, account, self.blotter, self.counts, is_executing=venue.is_executing)
@@ -130,10 +112,10 @@ class Desk:
         self._held[market] = held
         if decision.mid is not None:
             self._marks[market] = decision.mid
-        cancels, places = self._difference(self.working(market), decision)
-        requests = [self._cancel(held, order, now_us) for order in cancels]
-        for side, number, level in places:
-            requests += self._place(held, side, number, level, now_us)
+        change = changes(self.working(market), decision, self._tolerance, self._expiry_us)
+        requests = [self._cancel(held, order, now_us) for order in change.cancels]
+        for target in change.places:
+            requests += self._place(held, target, now_us)
         return self._orders(requests, decision.ts_grid + self._latency_us, OrderReason.TARGET_CHANGED)
 
     def submit(self, orders: Orders, now_us: int) -> list[ExecutionReport]:
@@ -199,21 +181,15 @@ class Desk:
         return list(changed.values())
 
     def _refusal(self, decision: QuoteDecision) -> Ignored | None:
-        if (decision.mode, decision.account) != (self.mode, self.account):
-            return Ignored.FOREIGN
-        listing = self.listings.get(decision.market)
-        if listing is None:
-            return Ignored.UNLISTED
-        if decision.ts_grid % GRID_US:
-            return Ignored.OFF_GRID
-        held = self._held.get(decision.market)
-        if held is not None and decision.epoch < held.decision.epoch:
-            return Ignored.OLD_EPOCH
-        if held is not None and decision.ts_grid <= held.decision.ts_grid:
-            return Ignored.OLD_GRID
-        if decision.ts_grid + self._stale_us < self._clock.get(listing.partition, 0):
-            return Ignored.STALE
-        return None
+        listing, held = self.listings.get(decision.market), self._held.get(decision.market)
+        return refusal(
+            decision,
+            held.decision if held else None,
+            clock_us=self._clock.get(listing.partition, 0) if listing else 0,
+            stale_us=self._stale_us,
+            is_mine=(decision.mode, decision.account) == (self.mode, self.account),
+            is_listed=listing is not None,
+        )
 
     def _ts_cause(self, decision: QuoteDecision) -> int:
         crossed = self._crossed.get(decision.cause_partition)
@@ -228,32 +204,19 @@ class Desk:
         ]
         return self._orders(requests, 0, reason)
 
-    def _difference(
-        self, working: Sequence[Order], decision: QuoteDecision
-    ) -> tuple[list[Order], list[tuple[Side, int, QuoteLevel]]]:
-        """Give what to cancel and what to place; what is wanted and there stays, with its place in the queue."""
-        cancels, places = list(working), []
-        for side, number, level in _targets(decision):
-            same = next((o for o in cancels if (o.side, o.price, o.size) == (side, level.price, level.size)), None)
-            if same is not None and decision.ts_grid < same.ts_expire - self._expiry_us + self._max_age_us:
-                cancels.remove(same)
-            else:
-                places.append((side, number, level))
-        return cancels, places
-
-    def _place(self, held: _Held, side: Side, number: int, level: QuoteLevel, now_us: int) -> list[Request]:
-        """Give the request for a level; none where it has no free name, or a rule of the account objects."""
+    def _place(self, held: _Held, target: Target, now_us: int) -> list[Request]:
+        """Give the request for a target; none where it has no free name, or a rule of the account objects."""
         decision = held.decision
-        nonce = self._free_nonce(decision, side, number)
+        nonce = self._free_nonce(decision, target)
         if nonce is None:
             self.counts["repeated_orders"] += 1
             return []
         order = Order(
             nonce=nonce,
             market=decision.market,
-            side=side,
-            price=level.price,
-            size=level.size,
+            side=target.side,
+            price=target.level.price,
+            size=target.level.size,
             ts_expire=decision.ts_grid + self._expiry_us,
         )
         reason = denial(self._limits, self._account(now_us), order)
@@ -264,10 +227,12 @@ class Desk:
         self.blotter.add(order)
         return [Request(OrderAction.PLACE, order, self._intent(held, OrderAction.PLACE, order, now_us))]
 
-    def _free_nonce(self, decision: QuoteDecision, side: Side, number: int) -> int | None:
+    def _free_nonce(self, decision: QuoteDecision, target: Target) -> int | None:
         """Name an order as nobody has before; None where a restart lies between: it was decided, perhaps sent."""
         for attempt in range(ATTEMPTS):
-            nonce = nonce_of(decision.ts_grid, Slot(self._numbers[decision.market], side, number, attempt))
+            nonce = nonce_of(
+                decision.ts_grid, Slot(self._numbers[decision.market], target.side, target.number, attempt)
+            )
             if nonce in self._journalled:
                 return None
             if nonce not in self.blotter:
@@ -336,11 +301,3 @@ class Desk:
             cause_first_offset=cause.first_offset,
             cause_offset=cause.offset,
         )
-
-
-def _targets(decision: QuoteDecision) -> Iterable[tuple[Side, int, QuoteLevel]]:
-    if decision.verdict is not Verdict.QUOTE:
-        return
-    for side, levels in ((Side.BUY, decision.bids), (Side.SELL, decision.asks)):
-        for number, level in enumerate(levels):
-            yield side, number, level
