@@ -131,7 +131,7 @@ class Desk:
         requests = [self.cancel(why, order, now_us) for order in change.cancels]
         for target in change.places:
             requests += self._place(held, target, now_us)
-        return self._orders(requests, decision.ts_grid + self._latency_us, OrderReason.TARGET_CHANGED)
+        return self.bundle(requests, decision.ts_grid + self._latency_us, OrderReason.TARGET_CHANGED)
 
     def submit(self, orders: Orders, now_us: int) -> list[ExecutionReport]:
         """Send orders whose intents are journalled."""
@@ -169,7 +169,7 @@ class Desk:
             is_flattening = market in restraint.flattening
             gone = [order for order in gone if not (is_flattening and order.is_taker)]
             requests += [self.cancel(why_of(market), order, now_us) for order in gone]
-        return self._orders(requests, 0, OrderReason.TRADING_HALTED)
+        return self.bundle(requests, 0, OrderReason.TRADING_HALTED)
 
     def take(self, events: Iterable[VenueEvent]) -> list[ExecutionReport]:
         """Take what the venue says; give a report of each change."""
@@ -241,7 +241,7 @@ class Desk:
             for market in sorted(markets)
             for order in self.working(market)
         ]
-        return self._orders(requests, 0, reason)
+        return self.bundle(requests, 0, reason)
 
     def _change(self, decision: QuoteDecision) -> Change:
         instrument = self.listings[decision.market].instrument
@@ -313,6 +313,18 @@ class Desk:
             unknown=self.blotter.unknown(),
         )
 
-    @staticmethod
-    def _orders(requests: Sequence[Request], ts_due: int, reason: OrderReason) -> Orders | None:
-        return Orders(tuple(requests), ts_due, reason) if requests else None
+    def bundle(self, requests: Sequence[Request], ts_due: int, reason: OrderReason) -> Orders | None:
+        """Say where in the log of ticks requests take effect: at `ts_due`, or 0: before the next record."""
+        if not requests:
+            return None
+        return Orders(
+            tuple(
+                request.effective(ts_due, None, reason)
+                if ts_due
+                else request.effective(None, self._next_offset(request.order.market), reason)
+                for request in requests
+            )
+        )
+
+    def _next_offset(self, market: Market) -> int:
+        return self._offset.get(self.listings[market].partition, -1) + 1

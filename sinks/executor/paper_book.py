@@ -5,7 +5,7 @@ from __future__ import annotations
 from schemas.enums import Side, TickKind
 from schemas.records import Tick
 
-__all__ = ["DisplayedBook", "Taken"]
+__all__ = ["DisplayedBook"]
 
 
 class DisplayedBook:
@@ -17,6 +17,8 @@ class DisplayedBook:
 
     def __init__(self) -> None:
         self._sides: dict[Side, dict[int, int]] = {Side.BUY: {}, Side.SELL: {}}
+        # What we took of the sizes that are displayed: the venue goes on displaying it, for we never traded there.
+        self._taken: dict[Side, dict[int, int]] = {Side.BUY: {}, Side.SELL: {}}
         self._is_known = False
         self._is_open = False
         self._has_cleared = False
@@ -52,6 +54,14 @@ class DisplayedBook:
             return sorted((x for x in levels.items() if x[0] >= limit), reverse=True)
         return sorted(x for x in levels.items() if x[0] <= limit)
 
+    def available_at(self, side: Side, price: int) -> int:
+        """Give the size displayed at a price less what was consumed of it."""
+        return self.size_at(side, price) - self._taken[side].get(price, 0)
+
+    def consume(self, side: Side, price: int, size: int) -> None:
+        """Take displayed size: it is not there again until the level has shrunk below it, and grown anew."""
+        self._taken[side][price] = self._taken[side].get(price, 0) + size
+
     def apply(self, tick: Tick) -> None:
         """Take a tick of this market."""
         if tick.first:
@@ -67,7 +77,11 @@ class DisplayedBook:
             case TickKind.STATUS:
                 self._is_known = False
         if tick.last:
-            self._is_known |= self._has_cleared
+            if self._has_cleared:
+                self._is_known = True
+                for side, taken in self._taken.items():
+                    for price in list(taken):
+                        self._cap_taken(side, price)
             self._is_open = self._has_cleared = False
 
     def _set_level(self, tick: Tick) -> None:
@@ -76,31 +90,10 @@ class DisplayedBook:
             levels[tick.price] = tick.size
         else:
             levels.pop(tick.price, None)
+        if not self._has_cleared:  # within a snapshot the level may still be told
+            self._cap_taken(tick.side, tick.price)
 
-
-class Taken:
-    """What orders of ours took from the displayed book, which goes on showing it: nothing is taken twice.
-
-    It holds as long as the level stays; more that comes to a level can be taken, the part that was taken cannot.
-    """
-
-    def __init__(self) -> None:
-        self._sizes: dict[tuple[Side, int], int] = {}
-
-    def take(self, book: DisplayedBook, side: Side, limit: int, size: int) -> list[tuple[int, int]]:
-        """Give the (price, size) parts that an order of `side` takes at `limit` or better, best first."""
-        other = Side.BUY if side is Side.SELL else Side.SELL
-        parts = []
-        for price, displayed in book.reachable(other, limit):
-            taken = self._sizes.get((other, price), 0)
-            part = min(size, displayed - taken)
-            if part > 0:
-                self._sizes[other, price] = taken + part
-                size -= part
-                parts.append((price, part))
-        return parts
-
-    def follow(self, book: DisplayedBook) -> None:
-        """Forget levels that have left a whole book."""
-        if self._sizes and book.is_live:
-            self._sizes = {at: taken for at, taken in self._sizes.items() if book.size_at(*at)}
+    def _cap_taken(self, side: Side, price: int) -> None:
+        left = min(self._taken[side].pop(price, 0), self.size_at(side, price))
+        if left:
+            self._taken[side][price] = left

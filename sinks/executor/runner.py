@@ -17,7 +17,7 @@ from infra.runtime.kafka import consumer_config
 from infra.runtime.latency import LatencyWindow
 from infra.runtime.logging import get_logger
 from infra.runtime.settings import Settings
-from schemas.enums import Mode, Severity
+from schemas.enums import Mode, OrderAction, Severity
 from schemas.errors import CodecError, ConfigurationError, Fenced, ServiceUnavailable
 from schemas.instruments import DEFAULT_PATH, Instruments, partition_for
 from schemas.reasons import OrderReason
@@ -269,8 +269,8 @@ class ExecutorRunner:
             return
         self._journal.write([self._outgoing(intent) for intent in orders.intents])
         now_us = self._clock()
-        if orders.reason is OrderReason.TARGET_CHANGED:
-            for intent in orders.intents:
+        for intent in orders.intents:
+            if intent.action is OrderAction.PLACE and intent.reason != OrderReason.FLATTENED:
                 self._latency.observe("tick_to_order", now_us - intent.ts_cause)
                 self._supervisor.observe_latency(now_us - intent.ts_cause, now_us)
         self._report(self._desk.submit(orders, now_us))

@@ -225,7 +225,7 @@ class Supervisor:
         self._blocked.pop(market, None)
         self._sliced_us[market] = now_us
         self._desk.counts["flatten_orders"] += 1
-        return Orders((request,), self._desk.due_us(market), OrderReason.FLATTENED)
+        return self._desk.bundle([request], self._desk.due_us(market), OrderReason.FLATTENED)
 
     def _slice(self, market: Market, now_us: int) -> Slice | FlattenReason | None:
         desk = self._desk
