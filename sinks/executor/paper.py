@@ -13,7 +13,7 @@ from schemas.enums import Mode, OrderAction, Side, TickKind
 from schemas.instruments import Instrument
 from schemas.numbers import divide_half_even
 from schemas.reasons import OrderReason
-from schemas.records import Cause, Tick
+from schemas.records import Cause, Market, Tick
 from sinks.executor.blotter import Fill
 from sinks.executor.orders import Order
 from sinks.executor.paper_book import DisplayedBook
@@ -47,7 +47,8 @@ class _InFlight:
 
 @dataclass(slots=True)
 class _PaperMarket:
-    instrument: Instrument
+    market: Market
+    listings: Listings
     book: DisplayedBook = field(default_factory=DisplayedBook)
     clock_us: int = 0
     arriving: deque[_InFlight] = field(default_factory=deque)
@@ -55,6 +56,11 @@ class _PaperMarket:
     orders: dict[int, _Resting] = field(default_factory=dict)
     seen: OrderedDict[str, None] = field(default_factory=OrderedDict)
     last_print: tuple[int, int, int] = (0, 0, 0)
+
+    @property
+    def instrument(self) -> Instrument:
+        """What is in force now."""
+        return self.listings[self.market].instrument
 
     def send(self, orders: Orders) -> None:
         for request in orders.requests:
@@ -183,8 +189,7 @@ class PaperVenue:
     banner = "PAPER: a stand-in venue; fills are modelled from market.ticks, no order leaves this process"
 
     def __init__(self, listings: Listings) -> None:
-        self._listings = listings
-        self._markets = {market: _PaperMarket(listing.instrument) for market, listing in listings.items()}
+        self._markets = {market: _PaperMarket(market, listings) for market in listings}
         self._partitions: dict[int, list[_PaperMarket]] = {}
         for market, listing in listings.items():
             self._partitions.setdefault(listing.partition, []).append(self._markets[market])
