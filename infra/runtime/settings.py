@@ -171,6 +171,15 @@ class Settings(BaseSettings):
     sends_for_cancels: int = Field(
         50, ge=1, description="How many of those requests new orders leave free, so that cancels always pass."
     )
+    refresh_bps: int = Field(
+        1,
+        ge=0,
+        le=9_999,
+        description="An order so near to the price that is asked for stays, with its place in the queue.",
+    )
+    refresh_open_pct: int = Field(
+        50, ge=1, le=100, description="Part of the size asked for that must be open in an order for it to stay."
+    )
     quote_frequency_hz: int = Field(
         5,
         ge=1,

@@ -9,39 +9,22 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum, unique
 
-from schemas.enums import Mode, OrderAction, OrderStatus, Side, TimeInForce, TradingState, Verdict
+from schemas.enums import Mode, OrderAction, TimeInForce, TradingState
 from schemas.reasons import OrderReason
-from schemas.records import Cause, ExecutionReport, Market, OrderIntent, Position, QuoteDecision, QuoteLevel, Tick
+from schemas.records import Cause, ExecutionReport, Market, OrderIntent, Position, QuoteDecision, Tick
 from sinks.executor.account_rules import AccountLimits, AccountView, MarketView, SendRate, denial
 from sinks.executor.blotter import Blotter
+from sinks.executor.facts import Facts, order_id
 from sinks.executor.identity import ATTEMPTS, GRID_US, Slot, nonce_of
-from sinks.executor.orders import Order, OrderState
-from sinks.executor.port import Answer, Answered, Filled, Listings, Moment, Orders, Request, Venue, VenueEvent
+from sinks.executor.orders import Order
+from sinks.executor.port import Listings, Orders, Request, Venue, VenueEvent
 from sinks.executor.positions import apply_fill
+from sinks.executor.targets import Ignored, Target, Tolerance, changes, refusal
 
-__all__ = ["Desk", "Ignored"]
+__all__ = ["Desk"]
 
 _GRID_POINTS_KEPT = 256
-
-
-@unique
-class Ignored(StrEnum):
-    """Why a decision changed nothing; counted as `ignored_<name>`."""
-
-    FOREIGN = "foreign"
-    """Of another mode or account."""
-    UNLISTED = "unlisted"
-    """Of a market without an instrument, without a book, or not among the quoted venues."""
-    OLD_EPOCH = "old_epoch"
-    """Of a worker that has been replaced."""
-    OLD_GRID = "old_grid"
-    """Not after the one that holds: older, or delivered again."""
-    STALE = "stale"
-    """Too far behind the market's clock to act on."""
-    OFF_GRID = "off_grid"
-    """Not of a grid point: its orders could not be named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +43,7 @@ class Desk:
         stale_us: A decision further behind the clock of its partition is not acted on.
         silence_us: A market without a decision for so long has its orders cancelled.
         expiry_us: Every order ends by itself so long after its grid point, whatever becomes of us.
-        max_age_us: An order so long after its grid point is replaced, though its target has not changed.
+        tolerance: How far an order may be from its target and stay.
 
     Attributes:
         trading_state: What the account may do; cancels pass in every state.
@@ -77,7 +60,7 @@ class Desk:
         stale_us: int = 2_000_000,
         silence_us: int = 2_000_000,
         expiry_us: int = 60_000_000,
-        max_age_us: int = 45_000_000,
+        tolerance: Tolerance | None = None,
     ) -> None:
         self.venue = venue
         self.listings = listings
@@ -88,15 +71,14 @@ class Desk:
         self._stale_us = stale_us
         self._silence_us = silence_us
         self._expiry_us = expiry_us
-        self._max_age_us = max_age_us
+        self._tolerance = tolerance or Tolerance()
         self.trading_state = TradingState.ACTIVE
         self.blotter = Blotter()
+        self._facts = Facts(venue.mode, account, self.blotter, self.counts, is_executing=venue.is_executing)
         self._limits = limits
         self._rate = SendRate()
         self._marks: dict[Market, int] = {}
         self._numbers = {market: number for number, market in enumerate(sorted(listings))}
-        # Reports made of each order: part of their ids.
-        self._reports: Counter[int] = Counter()
         # Nonces that the journal holds from before this executor started.
         self._journalled: set[int] = set()
         self._held: dict[Market, _Held] = {}
@@ -130,10 +112,10 @@ class Desk:
         self._held[market] = held
         if decision.mid is not None:
             self._marks[market] = decision.mid
-        cancels, places = self._difference(self.working(market), decision)
-        requests = [self._cancel(held, order, now_us) for order in cancels]
-        for side, number, level in places:
-            requests += self._place(held, side, number, level, now_us)
+        change = changes(self.working(market), decision, self._tolerance, self._expiry_us)
+        requests = [self._cancel(held, order, now_us) for order in change.cancels]
+        for target in change.places:
+            requests += self._place(held, target, now_us)
         return self._orders(requests, decision.ts_grid + self._latency_us, OrderReason.TARGET_CHANGED)
 
     def submit(self, orders: Orders, now_us: int) -> list[ExecutionReport]:
@@ -152,19 +134,7 @@ class Desk:
 
     def take(self, events: Iterable[VenueEvent]) -> list[ExecutionReport]:
         """Take what the venue says; give a report of each change."""
-        reports = []
-        for event in events:
-            if isinstance(event, Answered):
-                report = self._answered(event)
-            elif isinstance(event, Filled):
-                report = self._filled(event)
-            else:
-                continue
-            if report is not None and self.venue.is_executing:
-                self.counts[f"reports_{report.status.lower()}"] += 1
-                self.counts["fills"] += bool(report.last_size)
-                reports.append(report)
-        return reports
+        return self._facts.take(events)
 
     def remember(self, nonces: Iterable[int]) -> None:
         """Take the nonces of the journal: orders of these names are never sent again."""
@@ -175,8 +145,7 @@ class Desk:
         before = now_us - 10 * self._expiry_us
         self.blotter.forget(before)
         self._journalled = {nonce for nonce in self._journalled if nonce >= before}
-        for nonce in [nonce for nonce in self._reports if nonce not in self.blotter]:
-            del self._reports[nonce]
+        self._facts.tidy()
 
     def on_tick(self, tick: Tick, cause: Cause, now_us: int) -> list[ExecutionReport]:
         """Take the next record of `market.ticks`; one that was delivered before changes nothing."""
@@ -212,21 +181,15 @@ class Desk:
         return list(changed.values())
 
     def _refusal(self, decision: QuoteDecision) -> Ignored | None:
-        if (decision.mode, decision.account) != (self.mode, self.account):
-            return Ignored.FOREIGN
-        listing = self.listings.get(decision.market)
-        if listing is None:
-            return Ignored.UNLISTED
-        if decision.ts_grid % GRID_US:
-            return Ignored.OFF_GRID
-        held = self._held.get(decision.market)
-        if held is not None and decision.epoch < held.decision.epoch:
-            return Ignored.OLD_EPOCH
-        if held is not None and decision.ts_grid <= held.decision.ts_grid:
-            return Ignored.OLD_GRID
-        if decision.ts_grid + self._stale_us < self._clock.get(listing.partition, 0):
-            return Ignored.STALE
-        return None
+        listing, held = self.listings.get(decision.market), self._held.get(decision.market)
+        return refusal(
+            decision,
+            held.decision if held else None,
+            clock_us=self._clock.get(listing.partition, 0) if listing else 0,
+            stale_us=self._stale_us,
+            is_mine=(decision.mode, decision.account) == (self.mode, self.account),
+            is_listed=listing is not None,
+        )
 
     def _ts_cause(self, decision: QuoteDecision) -> int:
         crossed = self._crossed.get(decision.cause_partition)
@@ -241,32 +204,19 @@ class Desk:
         ]
         return self._orders(requests, 0, reason)
 
-    def _difference(
-        self, working: Sequence[Order], decision: QuoteDecision
-    ) -> tuple[list[Order], list[tuple[Side, int, QuoteLevel]]]:
-        """Give what to cancel and what to place; what is wanted and there stays, with its place in the queue."""
-        cancels, places = list(working), []
-        for side, number, level in _targets(decision):
-            same = next((o for o in cancels if (o.side, o.price, o.size) == (side, level.price, level.size)), None)
-            if same is not None and decision.ts_grid < same.ts_expire - self._expiry_us + self._max_age_us:
-                cancels.remove(same)
-            else:
-                places.append((side, number, level))
-        return cancels, places
-
-    def _place(self, held: _Held, side: Side, number: int, level: QuoteLevel, now_us: int) -> list[Request]:
-        """Give the request for a level; none where it has no free name, or a rule of the account objects."""
+    def _place(self, held: _Held, target: Target, now_us: int) -> list[Request]:
+        """Give the request for a target; none where it has no free name, or a rule of the account objects."""
         decision = held.decision
-        nonce = self._free_nonce(decision, side, number)
+        nonce = self._free_nonce(decision, target)
         if nonce is None:
             self.counts["repeated_orders"] += 1
             return []
         order = Order(
             nonce=nonce,
             market=decision.market,
-            side=side,
-            price=level.price,
-            size=level.size,
+            side=target.side,
+            price=target.level.price,
+            size=target.level.size,
             ts_expire=decision.ts_grid + self._expiry_us,
         )
         reason = denial(self._limits, self._account(now_us), order)
@@ -277,10 +227,12 @@ class Desk:
         self.blotter.add(order)
         return [Request(OrderAction.PLACE, order, self._intent(held, OrderAction.PLACE, order, now_us))]
 
-    def _free_nonce(self, decision: QuoteDecision, side: Side, number: int) -> int | None:
+    def _free_nonce(self, decision: QuoteDecision, target: Target) -> int | None:
         """Name an order as nobody has before; None where a restart lies between: it was decided, perhaps sent."""
         for attempt in range(ATTEMPTS):
-            nonce = nonce_of(decision.ts_grid, Slot(self._numbers[decision.market], side, number, attempt))
+            nonce = nonce_of(
+                decision.ts_grid, Slot(self._numbers[decision.market], target.side, target.number, attempt)
+            )
             if nonce in self._journalled:
                 return None
             if nonce not in self.blotter:
@@ -315,7 +267,7 @@ class Desk:
     def _intent(self, held: _Held, action: OrderAction, order: Order, now_us: int) -> OrderIntent:
         decision, cause = held.decision, held.cause
         return OrderIntent(
-            order_id=self._order_id(order),
+            order_id=order_id(self.account, order.nonce),
             decision_id=decision.decision_id,
             action=action,
             mode=self.mode,
@@ -337,75 +289,3 @@ class Desk:
             cause_first_offset=cause.first_offset,
             cause_offset=cause.offset,
         )
-
-    def _order_id(self, order: Order) -> str:
-        return f"{self.account}|{order.nonce}"
-
-    def _answered(self, event: Answered) -> ExecutionReport | None:
-        before, blotter = self.blotter[event.nonce], self.blotter
-        match event.answer:
-            case Answer.ACCEPTED:
-                order = blotter.accepted(event.nonce, event.venue_order_id or "", event.at.ts_recv)
-            case Answer.REFUSED:
-                order = blotter.refused(event.nonce)
-            case Answer.CANCELLED:
-                order = blotter.cancelled(event.nonce)
-            case Answer.EXPIRED:
-                order = blotter.expired(event.nonce)
-            case Answer.UNANSWERED:
-                order = blotter.unanswered(event.nonce)
-        return self._report(order, event.at, reason=event.reason) if order.state is not before.state else None
-
-    def _filled(self, event: Filled) -> ExecutionReport | None:
-        fill = event.fill
-        if not self.blotter.fill(fill):
-            self.counts["repeated_fills"] += 1
-            return None
-        order = self.blotter.order_of(fill.venue_order_id)
-        if order is None:
-            self.counts["unmatched_fills"] += 1
-            return None
-        return self._report(order, event.at, event)
-
-    def _report(
-        self, order: Order, at: Moment, filled: Filled | None = None, reason: str | None = None
-    ) -> ExecutionReport:
-        order_id = self._order_id(order)
-        number = self._reports[order.nonce]
-        self._reports[order.nonce] += 1
-        return ExecutionReport(
-            execution_id=f"{order_id}|{number}",
-            order_id=order_id,
-            venue_order_id=order.venue_order_id,
-            trade_id=filled.fill.trade_id if filled else None,
-            mode=self.mode,
-            account=self.account,
-            venue=order.market[0],
-            symbol=order.market[1],
-            status=_STATUSES[order.state],
-            side=order.side,
-            price=order.price,
-            size=order.size,
-            filled_size=order.filled,
-            last_price=filled.fill.price if filled else None,
-            last_size=filled.fill.size if filled else None,
-            fee=filled.fill.fee if filled else 0,
-            ts_event=at.ts_event,
-            ts_recv=at.ts_recv,
-            reason=reason,
-            cause_topic=at.cause.topic,
-            cause_partition=at.cause.partition,
-            cause_first_offset=at.cause.first_offset,
-            cause_offset=at.cause.offset,
-        )
-
-
-_STATUSES = {OrderState(status): status for status in OrderStatus}
-
-
-def _targets(decision: QuoteDecision) -> Iterable[tuple[Side, int, QuoteLevel]]:
-    if decision.verdict is not Verdict.QUOTE:
-        return
-    for side, levels in ((Side.BUY, decision.bids), (Side.SELL, decision.asks)):
-        for number, level in enumerate(levels):
-            yield side, number, level

@@ -43,6 +43,7 @@ from sinks.executor.paper import PaperVenue
 from sinks.executor.port import Listings, Orders, Venue
 from sinks.executor.positions import zero_position
 from sinks.executor.restore import log_end, restore
+from sinks.executor.targets import Tolerance
 from sinks.instruments import read_instruments
 from sinks.ops import Outgoing, RecordProducer, check_broker, outgoing_dead_letter, outgoing_metric
 from sinks.runner import is_record
@@ -125,7 +126,8 @@ class ExecutorRunner:
         self._listings = LiveListings(table, settings.csv("quoted_venues"), settings.kafka_partitions, clock())
         listings = self._listings
         mode, account = settings.executor_mode, settings.account
-        self._desk = Desk(venue_of(mode, listings), listings, account, limits_of(settings))
+        tolerance = Tolerance(price_bps=settings.refresh_bps, open_pct=settings.refresh_open_pct)
+        self._desk = Desk(venue_of(mode, listings), listings, account, limits_of(settings), tolerance=tolerance)
         self._latency = LatencyWindow()
         self._owned: frozenset[int] = frozenset()
         self._metrics_us = 0

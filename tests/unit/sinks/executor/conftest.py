@@ -146,6 +146,7 @@ def make_decision() -> Callable[..., QuoteDecision]:
         account: str = "demo",
         symbol: str = MARKET[1],
         verdict: Verdict | None = None,
+        sequence: int = 0,
     ) -> QuoteDecision:
         ts_grid = GRID_US + at_ms * 1_000
         return QuoteDecision(
@@ -168,6 +169,7 @@ def make_decision() -> Callable[..., QuoteDecision]:
             signal_bps=0.0,
             clamps=(),
             config_hash="",
+            sequence=sequence,
             cause_topic="market.ticks",
             cause_partition=PARTITION,
             cause_first_offset=0,
