@@ -135,6 +135,8 @@ class OrderReason(StrEnum):
     """Found open after a crash; a paper venue's orders end with its process."""
     EXPIRED = "EXPIRED"
     """Its expiry passed: the venue forgot it by itself."""
+    NOT_FILLED_AT_ONCE = "NOT_FILLED_AT_ONCE"
+    """An IOC order: what could not trade when it arrived."""
     POST_ONLY_WOULD_CROSS = "POST_ONLY_WOULD_CROSS"
     """It would have taken when it arrived."""
     BOOK_NOT_LIVE = "BOOK_NOT_LIVE"

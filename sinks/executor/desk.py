@@ -260,9 +260,21 @@ class Desk:
         order = self.blotter.cancel(order.nonce, now_us)
         return Request(OrderAction.CANCEL, order, self._intent(held, OrderAction.CANCEL, order, now_us))
 
-    @staticmethod
-    def _orders(requests: Sequence[Request], ts_due: int, reason: OrderReason) -> Orders | None:
-        return Orders(tuple(requests), ts_due, reason) if requests else None
+    def _orders(self, requests: Sequence[Request], ts_due: int, reason: OrderReason) -> Orders | None:
+        """Say where in the log of ticks requests take effect: at `ts_due`, or 0: before the next record."""
+        if not requests:
+            return None
+        return Orders(
+            tuple(
+                request.effective(ts_due, None, reason)
+                if ts_due
+                else request.effective(None, self._next_offset(request.order.market), reason)
+                for request in requests
+            )
+        )
+
+    def _next_offset(self, market: Market) -> int:
+        return self._offset.get(self.listings[market].partition, -1) + 1
 
     def _intent(self, held: _Held, action: OrderAction, order: Order, now_us: int) -> OrderIntent:
         decision, cause = held.decision, held.cause

@@ -16,6 +16,7 @@ class DryRunVenue:
 
     mode = Mode.DRY_RUN
     is_executing = False
+    is_on_log = False
     shows_our_orders = False
     banner = "DRY RUN: orders are journalled and go nowhere; there are no executions"
 

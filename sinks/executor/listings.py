@@ -12,6 +12,8 @@ from sinks.executor.port import Listing
 
 __all__ = ["LiveListings"]
 
+_KEPT = 4
+
 
 class LiveListings(Mapping[Market, Listing]):
     """Listings that change with `reference.instruments`: a change counts from the next look on.
@@ -60,4 +62,5 @@ class LiveListings(Mapping[Market, Listing]):
         for market, listing in self._listings.items():
             instrument = self._table.at(market, now_us)
             if instrument is not None and instrument is not listing.instrument:
-                self._listings[market] = Listing(instrument, listing.partition)
+                earlier = (*listing.earlier, listing.instrument)[-_KEPT:]
+                self._listings[market] = Listing(instrument, listing.partition, earlier)

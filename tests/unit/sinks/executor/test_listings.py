@@ -40,6 +40,8 @@ def test_a_change_counts_once_its_time_has_come() -> None:
     assert listings[now.market].instrument == now
     listings.advance(NOW_US + 5)
     assert listings[now.market].instrument == later
+    assert listings[now.market].at(NOW_US + 4) == now
+    assert listings[now.market].at(NOW_US + 5) == later
 
 
 def test_a_new_market_waits_for_the_next_start() -> None:
