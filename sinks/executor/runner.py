@@ -19,13 +19,14 @@ from infra.runtime.logging import get_logger
 from infra.runtime.settings import Settings
 from schemas.enums import Mode, OrderAction, Severity
 from schemas.errors import CodecError, ConfigurationError, Fenced, ServiceUnavailable
-from schemas.instruments import DEFAULT_PATH, Instruments, partition_for
 from schemas.reasons import OrderReason
 from schemas.records import (
     Alert,
     Cause,
+    Command,
     DeadLetter,
     ExecutionReport,
+    Instrument,
     Market,
     Metric,
     OrderIntent,
@@ -41,16 +42,18 @@ from sinks.executor.control import CommandLog, command_key, supervisor_of
 from sinks.executor.desk import Desk
 from sinks.executor.dry_run import DryRunVenue
 from sinks.executor.journal import Journal
+from sinks.executor.listings import LiveListings
 from sinks.executor.paper import PaperVenue
-from sinks.executor.port import Listing, Listings, Orders, Venue
+from sinks.executor.port import Listings, Orders, Venue
 from sinks.executor.positions import zero_position
 from sinks.executor.restore import log_end, restore
 from sinks.executor.targets import Tolerance
+from sinks.instruments import read_instruments
 from sinks.ops import Outgoing, RecordProducer, check_broker, outgoing_dead_letter, outgoing_metric
 from sinks.runner import is_record
 from sinks.stop import Stop
 
-__all__ = ["ExecutorRunner", "limits_of", "listings_of", "venue_of"]
+__all__ = ["ExecutorRunner", "limits_of", "venue_of"]
 
 log = get_logger(__name__)
 
@@ -61,26 +64,14 @@ _METRICS_US = 1_000_000
 _CLOSE_S = 3.0
 # Enough of the past to know a book that is sent as snapshots; a book that is not has its orders rejected until it is.
 _WARM_UP_TICKS = 20_000
-_TOPICS = ("market.ticks", "trading.quotes", "trading.executions", "trading.orders", "trading.positions")
-
-
-def listings_of(settings: Settings) -> Listings:
-    """Give the markets that may be quoted: those of the quoted venues that have an instrument and a book.
-
-    Raises:
-        ConfigurationError: there are none.
-    """
-    venues = set(settings.csv("quoted_venues"))
-    instruments = Instruments.load(settings.instruments or DEFAULT_PATH)
-    listings = {
-        (i.venue, i.symbol): Listing(i, partition_for(i.group.encode(), settings.kafka_partitions))
-        for i in instruments
-        if i.venue in venues and i.has_book
-    }
-    if not listings:
-        problem = f"no instrument with a book is known of {', '.join(sorted(venues)) or 'no venue'}"
-        raise ConfigurationError("FLASHMM_QUOTED_VENUES", problem, "Name a venue of the instruments file")
-    return listings
+_TOPICS = (
+    "market.ticks",
+    "trading.quotes",
+    "trading.executions",
+    "trading.orders",
+    "trading.positions",
+    "reference.instruments",
+)
 
 
 def limits_of(settings: Settings) -> AccountLimits:
@@ -120,15 +111,24 @@ class ExecutorRunner:
     """Run the executor of one (mode, account) until told to stop; then every order is cancelled.
 
     Raises:
-        ServiceUnavailable: the registry does not answer.
-        ConfigurationError: nothing can be quoted, or a committed schema is not registered.
+        ServiceUnavailable: Kafka or the registry does not answer.
+        ConfigurationError: nothing can be quoted, a committed schema is not registered, or the topics have another
+            number of partitions than the settings.
     """
 
     def __init__(self, settings: Settings, *, stop: Stop, clock: Clock = wall_clock_us) -> None:
         self._settings = settings
         self._stop = stop
         self._clock = clock
-        listings = listings_of(settings)
+        # A group name is demanded, but nothing joins it: all partitions are assigned by hand.
+        self._consumer = Consumer(consumer_config(settings, f"{settings.topic_prefix}flashmm-{_COMPONENT}"))
+        self._ticks = topic_of(Tick).full_name(settings.topic_prefix)
+        self._decisions = topic_of(QuoteDecision).full_name(settings.topic_prefix)
+        self._check_partitions()
+        self._decoder = Decoder.for_topics(_TOPICS, settings, self._clock)
+        table, self._instruments_read = read_instruments(settings, self._decoder)
+        self._listings = LiveListings(table, settings.csv("quoted_venues"), settings.kafka_partitions, clock())
+        listings = self._listings
         mode, account = settings.executor_mode, settings.account
         self._desk = Desk(
             venue_of(mode, listings),
@@ -143,14 +143,8 @@ class ExecutorRunner:
         self._latency = LatencyWindow()
         self._owned: frozenset[int] = frozenset()
         self._metrics_us = 0
-        self._ticks = topic_of(Tick).full_name(settings.topic_prefix)
-        self._decisions = topic_of(QuoteDecision).full_name(settings.topic_prefix)
         self._journal = Journal(settings, mode, account, stop.has_run_out)
         self._producer = RecordProducer(settings, (DeadLetter, Metric, Alert))
-        self._decoder = Decoder.for_topics(_TOPICS, settings, self._clock)
-        group = f"{settings.topic_prefix}flashmm-{_COMPONENT}-{mode}-{account}"
-        # A group name is demanded, but nothing joins it: all partitions are assigned by hand.
-        self._consumer = Consumer(consumer_config(settings, group))
 
     @property
     def owned(self) -> frozenset[int]:
@@ -167,11 +161,9 @@ class ExecutorRunner:
 
         Raises:
             ServiceUnavailable: Kafka does not answer at the start.
-            ConfigurationError: the topics have another number of partitions than the settings.
             Fenced: another executor has the account.
         """
         try:
-            self._check_partitions()
             fence = self._journal.open()
             log.info("executor_started", venue=self.banner, fence=fence, **self._identity)
             self._commands.catch_up()
@@ -203,10 +195,11 @@ class ExecutorRunner:
 
     def _check_partitions(self) -> None:
         counts = check_broker(self._consumer, self._settings)
-        if self._commands.topic not in counts:
-            problem = f"the topic {self._commands.topic} does not exist, so nobody could halt"
+        commands = topic_of(Command).full_name(self._settings.topic_prefix)
+        if commands not in counts:
+            problem = f"the topic {commands} does not exist, so nobody could halt"
             raise ConfigurationError("FLASHMM_KAFKA_BOOTSTRAP", problem, "Run `flashmm topics create`")
-        for topic in (self._ticks, self._decisions, self._commands.topic):
+        for topic in (self._ticks, self._decisions, commands):
             if counts.get(topic, self._settings.kafka_partitions) != self._settings.kafka_partitions:
                 problem = f"is {self._settings.kafka_partitions}, but {topic} has {counts[topic]} partitions"
                 raise ConfigurationError("FLASHMM_KAFKA_PARTITIONS", problem, "Set it to the topic's number")
@@ -260,8 +253,15 @@ class ExecutorRunner:
         if isinstance(record, Tick):
             self._supervisor.on_tick(record)
             self._report(self._desk.on_tick(record, cause, now_us))
+        elif isinstance(record, Instrument):
+            self._take_instrument(record)
         elif isinstance(record, QuoteDecision):
+            self._listings.advance(now_us)
             self._carry_out(self._desk.decide(record, cause, now_us))
+
+    def _take_instrument(self, instrument: Instrument) -> None:
+        if not self._listings.take(instrument) and instrument.venue in self._settings.csv("quoted_venues"):
+            log.warning("new_market_waits_for_restart", venue=instrument.venue, symbol=instrument.symbol)
 
     def _carry_out(self, orders: Orders | None) -> None:
         """Journal intents, and submit them only when the journal is acknowledged."""
@@ -302,6 +302,8 @@ class ExecutorRunner:
             for partition in partitions
             for topic, back in ((self._ticks, _WARM_UP_TICKS), (self._decisions, 0))
         ]
+        instruments = topic_of(Instrument).full_name(self._settings.topic_prefix)
+        starts += [TopicPartition(instruments, number, offset) for number, offset in self._instruments_read.items()]
         self._consumer.assign(starts)
         self._owned = frozenset(partitions)
 
