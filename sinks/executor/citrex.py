@@ -29,6 +29,7 @@ class CitrexVenue:
 
     mode = Mode.CITREX
     is_executing = True
+    is_on_log = False
     shows_our_orders = True
 
     def __init__(self, requests: AccountRequests, core: CitrexCore, link: CitrexLink, url: str) -> None:
@@ -36,6 +37,12 @@ class CitrexVenue:
         self._core = core
         self._link = link
         self._url = url
+        self._is_silent = False
+
+    @property
+    def account(self) -> str:
+        """The account's address."""
+        return self._requests.account
 
     @property
     def banner(self) -> str:
@@ -80,6 +87,12 @@ class CitrexVenue:
     def cancel_all(self, now_us: int) -> None:
         """Cancel everything that rests in the listed markets."""
         self._link.tell(partial(self._core.cancel_all, now_us))
+
+    def hush(self, *, is_silent: bool) -> None:
+        """Ask nothing from now on, or ask again."""
+        if is_silent != self._is_silent:
+            self._is_silent = is_silent
+            self._link.tell(partial(self._core.hush, is_silent=is_silent))
 
     def close(self, timeout_s: float) -> None:
         """End, with cancels done if the venue answers in time."""

@@ -46,6 +46,7 @@ class CitrexCore:
         self._products_due_us = 0
         self._is_listed = False
         self._is_cleared = False
+        self._is_silent = False
         self._trouble: str | None = "the venue's products have not been read yet"
 
     @property
@@ -76,13 +77,17 @@ class CitrexCore:
         for market in self._requests.product_ids:
             self.flow.cancel_all(market, now_us)
 
+    def hush(self, *, is_silent: bool) -> None:
+        """Ask nothing of the account from now on, or ask again; orders and cancels still go out."""
+        self._is_silent = is_silent
+
     def due(self, now_us: int) -> list[Call]:
         """Give the requests to make now."""
         if not self._is_listed:
             return self._ask_products(now_us)
         calls = [self._call(request, partial(self.flow.answered, work)) for work, request in self.flow.due(now_us)]
         self._is_cleared |= self.flow.is_idle
-        if self._is_cleared:
+        if self._is_cleared and not self._is_silent:
             question = self.reader.due(now_us, self.flow.in_flight)
             if question is not None:
                 calls.append(self._call(question, self._read))

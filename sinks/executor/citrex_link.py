@@ -43,7 +43,7 @@ class CitrexLink:
         self._timeout_s = timeout_s
         self._clock = clock
         self._events: deque[VenueEvent] = deque()
-        self._loop = asyncio.new_event_loop()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._wake = asyncio.Event()
         self._is_ending = False
         self._end_s = 0.0
@@ -53,15 +53,18 @@ class CitrexLink:
 
     def start(self) -> None:
         """Begin to ask."""
+        self._loop = asyncio.new_event_loop()
         self._thread.start()
 
     def tell(self, action: Callable[[], None]) -> None:
         """Let something be done to the core, in its thread.
 
         Raises:
-            StateError: the thread has failed.
+            StateError: the thread has failed, or was never started.
         """
         self._check()
+        if self._loop is None:
+            raise StateError("the adapter of the venue is not open")
         self._loop.call_soon_threadsafe(self._act, action)
 
     def take(self) -> list[VenueEvent]:
@@ -78,7 +81,7 @@ class CitrexLink:
 
     def close(self, timeout_s: float) -> None:
         """End when everything asked for is done, or after `timeout_s`."""
-        if not self._thread.is_alive():
+        if self._loop is None or not self._thread.is_alive():
             return
         deadline_s = self._loop.time() + timeout_s
 
@@ -98,21 +101,22 @@ class CitrexLink:
         self._wake.set()
 
     def _main(self) -> None:
+        assert self._loop is not None
         try:
-            self._loop.run_until_complete(self._run())
+            self._loop.run_until_complete(self._run(self._loop))
         except BaseException as failure:  # noqa: BLE001  told to the executor, which ends with it
             self._failure = failure
         finally:
             self._loop.close()
 
-    async def _run(self) -> None:
+    async def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         timeout = aiohttp.ClientTimeout(total=self._timeout_s)
         connector = aiohttp.TCPConnector(limit=_CONNECTIONS)
         async with aiohttp.ClientSession(timeout=timeout, connector=connector) as http:
-            while not self._is_over():
+            while not self._is_over(loop):
                 self._wake.clear()
                 for call in self._core.due(self._clock()):
-                    task = self._loop.create_task(self._answer(call, http))
+                    task = loop.create_task(self._answer(call, http))
                     self._tasks.add(task)
                     task.add_done_callback(self._ended)
                 self._events.extend(self._core.take())
@@ -126,10 +130,10 @@ class CitrexLink:
             await asyncio.gather(*self._tasks, return_exceptions=True)
             self._events.extend(self._core.take())
 
-    def _is_over(self) -> bool:
+    def _is_over(self, loop: asyncio.AbstractEventLoop) -> bool:
         if self._failure is not None:
             raise self._failure
-        return self._is_ending and (self._core.is_idle or self._loop.time() >= self._end_s)
+        return self._is_ending and (self._core.is_idle or loop.time() >= self._end_s)
 
     async def _answer(self, call: Call, http: aiohttp.ClientSession) -> None:
         answer = await ask(http, self._url, call.request)

@@ -162,6 +162,7 @@ class OrderFlow:
             self._placed(work.place, answer, now_us)
         elif work.kind is _Kind.REPLACE and work.place is not None and work.cancel is not None:
             is_placed = self._placed(work.place, answer, now_us)
+            self.counters["orders_replaced"] += is_placed
             # Refused or not: whether the old order is still there, the answer does not say.
             self._say(work.cancel, Answer.CANCELLED if is_placed else Answer.UNANSWERED, now_us)
         else:
@@ -206,7 +207,8 @@ class OrderFlow:
     def _cancelled(self, work: Work, answer: Reply, now_us: int) -> None:
         found = read_cancel(answer)
         is_done = found is True
-        self.counters["cancels_done" if is_done else "cancels_failed"] += 1
+        what = "cancel_alls" if work.kind is _Kind.CANCEL_ALL else "cancels"
+        self.counters[f"{what}_{'done' if is_done else 'failed'}"] += 1
         # A refused cancel means that the order is not in the book: filled, expired, or never there.
         self.wants_look |= not is_done or work.cancel is None
         if work.cancel is not None:

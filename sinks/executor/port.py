@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum, unique
 from typing import Protocol, runtime_checkable
 
@@ -36,15 +36,26 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A market that may be quoted, and the partition of its group."""
+    """A market that may be quoted, and the partition of its group.
+
+    Attributes:
+        instrument: What is in force now.
+        earlier: What was, oldest first.
+    """
 
     instrument: Instrument
     partition: int
+    earlier: tuple[Instrument, ...] = ()
 
     @property
     def market(self) -> Market:
         """The (venue, symbol) pair."""
         return (self.instrument.venue, self.instrument.symbol)
+
+    def at(self, ts_us: int) -> Instrument:
+        """Give what is in force by a clock that may be behind; what is known as the oldest where it is far behind."""
+        known = (*self.earlier, self.instrument)
+        return next((one for one in reversed(known) if one.ts_effective <= ts_us), known[0])
 
 
 Listings = Mapping[Market, Listing]
@@ -58,6 +69,26 @@ class Request:
     order: Order
     intent: OrderIntent
 
+    @classmethod
+    def of(cls, intent: OrderIntent) -> Request:
+        """Give back a request from its record in the journal."""
+        order = Order(
+            nonce=intent.nonce or 0,
+            market=intent.market,
+            side=intent.side,
+            price=intent.price,
+            size=intent.size,
+            ts_expire=intent.ts_expire or 0,
+            is_reduce_only=intent.reduce_only,
+            time_in_force=intent.time_in_force,
+        )
+        return cls(intent.action, order, intent)
+
+    def effective(self, ts_due: int | None, tick_offset: int | None, reason: OrderReason) -> Request:
+        """Say where in the log of ticks it takes effect, and why it cancels where it does; see `OrderIntent`."""
+        why = self.intent.reason or (reason if self.action is OrderAction.CANCEL else None)
+        return replace(self, intent=replace(self.intent, ts_due=ts_due, tick_offset=tick_offset, reason=why))
+
     @property
     def cause(self) -> Cause:
         """The record that the request is made for."""
@@ -67,16 +98,9 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """Requests that belong together; they are journalled before they are submitted.
-
-    Attributes:
-        ts_due: When they reach the venue, on its clock; 0 is at once.
-        reason: Why those that cancel do.
-    """
+    """Requests that belong together; they are journalled before they are submitted."""
 
     requests: tuple[Request, ...]
-    ts_due: int
-    reason: OrderReason
 
     @property
     def intents(self) -> tuple[OrderIntent, ...]:
@@ -181,6 +205,10 @@ class Venue(Protocol):
         """Whether orders go anywhere; where they do not, nothing that it says is an execution."""
 
     @property
+    def is_on_log(self) -> bool:
+        """Whether it lives on `market.ticks`: intents take effect where they say, not when submitted."""
+
+    @property
     def shows_our_orders(self) -> bool:
         """Whether our orders are in the book that its producer reads."""
 
@@ -214,6 +242,9 @@ class RemoteVenue(Venue, Protocol):
 
     def cancel_all(self, now_us: int) -> None:
         """Cancel everything that rests in the listed markets."""
+
+    def hush(self, *, is_silent: bool) -> None:
+        """Ask the venue nothing from now on, or ask again."""
 
     def close(self, timeout_s: float) -> None:
         """End, with what was asked for done if that takes no longer than `timeout_s`."""

@@ -13,22 +13,13 @@ from typing import Final
 
 from schemas.enums import Severity
 from schemas.records import Market
+from sinks.executor.notice import Notice
 from sinks.executor.port import VenueMoney, VenuePositions
 
-__all__ = ["Notice", "Reconciliation"]
+__all__ = ["Reconciliation"]
 
 _CONFIRMED: Final = 2
 """Comparisons in a row that fail before people are told: a venue may state a trade and its position apart."""
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """Something that a person should know: what an alert is made of."""
-
-    severity: Severity
-    code: str
-    message: str
-    market: Market | None = None
 
 
 @dataclass(slots=True)

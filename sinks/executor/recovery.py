@@ -67,6 +67,7 @@ def _recovered(intent: OrderIntent, nonce: int, reports: list[ExecutionReport]) 
         size=intent.size,
         ts_expire=intent.ts_expire or 0,
         is_reduce_only=intent.reduce_only,
+        time_in_force=intent.time_in_force,
         state=OrderState(last.status) if last else OrderState.UNKNOWN,
         filled=last.filled_size if last else 0,
         venue_order_id=name,

@@ -57,12 +57,12 @@ def test_a_target_becomes_orders_after_the_latency(desk: Desk, feed: Any, make_d
     orders = desk.decide(decision, at(7), now_us=9)
 
     assert orders is not None
-    assert orders.ts_due == decision.ts_grid + 50_000
+    assert [(i.ts_due, i.tick_offset) for i in orders.intents] == [(decision.ts_grid + 50_000, None)] * 2
     assert [i.decision_id for i in orders.intents] == [decision.decision_id] * 2
     assert [i.order_id for i in orders.intents] == [f"demo|{i.nonce}" for i in orders.intents]
     assert [(i.ts_intent, i.cause_topic, i.cause_offset) for i in orders.intents] == [(9, "trading.quotes", 7)] * 2
     assert desk.submit(orders, 10) == []
-    assert [r.status for r in feed.trade(50, Side.SELL, "9.98", "1")] == [
+    assert [r.status for r in feed.trade(50, Side.SELL, "9.98", "101")] == [
         OrderStatus.OPEN,
         OrderStatus.OPEN,
         OrderStatus.PARTIAL,
@@ -138,6 +138,7 @@ def test_silence_cancels_everything(desk: Desk, make_decision: Decide) -> None:
 
     assert cancels is not None
     assert actions(cancels) == [(OrderAction.CANCEL, Side.BUY), (OrderAction.CANCEL, Side.SELL)]
+    assert [(i.ts_due, i.tick_offset, i.reason) for i in cancels.intents] == [(None, 0, "TARGETS_SILENT")] * 2
     reports = desk.submit(cancels, 2_000_002)
     assert [(r.status, r.reason) for r in reports] == [(OrderStatus.CANCELLED, "TARGETS_SILENT")] * 2
     assert desk.silenced(4_000_000) is None
@@ -163,7 +164,7 @@ def test_a_fill_is_booked_with_its_offset(desk: Desk, feed: Any, make_decision: 
     placed = desk.decide(make_decision(0, (BID,)), at(1), 0)
     assert placed is not None
     desk.submit(placed, 0)
-    opened, filled = feed.trade(60, Side.SELL, "9.98", "5")
+    opened, filled = feed.trade(60, Side.SELL, "9.98", "105")
 
     assert desk.booked([(opened, 30)], 1) == []
     (position,) = desk.booked([(filled, 31)], 2)
@@ -179,7 +180,7 @@ def test_a_tick_that_is_delivered_again_changes_nothing(desk: Desk, feed: Any, m
     assert placed is not None
     desk.submit(placed, 0)
     feed.trade(60, Side.SELL, "10.00", "1")
-    feed._offset -= 1
+    feed.offset -= 1
 
     assert feed.trade(60, Side.SELL, "10.00", "1") == []
 
@@ -190,7 +191,7 @@ def test_the_cause_of_an_order_is_the_tick_behind_its_decision(desk: Desk, feed:
     feed.trade(203, Side.BUY, "10.01", "1")
     decision = make_decision(200, (BID,))
 
-    known = desk.decide(replace(decision, cause_offset=feed._offset), at(1), 0)
+    known = desk.decide(replace(decision, cause_offset=feed.offset), at(1), 0)
     unknown = desk.decide(make_decision(400, (ASK,)), at(2), 0)
 
     assert known is not None
