@@ -10,13 +10,14 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from schemas.clock import GRID_US
 from schemas.enums import Mode, OrderAction, TimeInForce, TradingState
 from schemas.reasons import OrderReason
 from schemas.records import Cause, ExecutionReport, Market, OrderIntent, Position, QuoteDecision, Tick
 from sinks.executor.account_rules import AccountLimits, AccountView, MarketView, SendRate, denial
 from sinks.executor.blotter import Blotter
 from sinks.executor.facts import Facts, order_id
-from sinks.executor.identity import ATTEMPTS, GRID_US, Slot, nonce_of
+from sinks.executor.identity import ATTEMPTS, Slot, nonce_of
 from sinks.executor.orders import Order
 from sinks.executor.port import Listings, Orders, Request, Venue, VenueEvent
 from sinks.executor.positions import apply_fill

@@ -8,14 +8,13 @@ decision plus the number of its slot, and slots are fewer than the microseconds 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
+from schemas.clock import GRID_US
 from schemas.enums import Side
 from schemas.errors import ConfigurationError
 
-__all__ = ["ATTEMPTS", "GRID_US", "LEVELS", "MARKETS", "Slot", "nonce_of", "slot_of"]
+__all__ = ["ATTEMPTS", "LEVELS", "MARKETS", "Slot", "nonce_of", "slot_of"]
 
-GRID_US: Final = 200_000
 MARKETS, LEVELS, ATTEMPTS = 256, 16, 16
 _SIDES = (Side.BUY, Side.SELL)
 

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum, unique
 
+from schemas.clock import GRID_US
 from schemas.enums import Side, Verdict
 from schemas.errors import ConfigurationError
 from schemas.records import QuoteDecision, QuoteLevel
-from sinks.executor.identity import GRID_US
 from sinks.executor.orders import Order
 
 __all__ = ["Change", "Ignored", "Target", "Tolerance", "changes", "refusal", "targets_of"]
