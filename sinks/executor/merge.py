@@ -18,8 +18,8 @@ from schemas.records import Cause, Market, QuoteDecision, Tick
 
 __all__ = ["Merge", "Merged"]
 
-Merged: TypeAlias = tuple[Tick | QuoteDecision, int | Cause]
-"""A tick and its offset, or a decision and its place on `trading.quotes`."""
+Merged: TypeAlias = tuple[Tick | QuoteDecision, Cause]
+"""A tick or a decision, and its own place."""
 
 _MOST_TICKS = 50_000
 _MOST_DECISIONS = 1_000
@@ -30,6 +30,7 @@ class Merge:
     """Ticks and decisions of one partition.
 
     Args:
+        topic: Of the ticks.
         counts: Where what is passed over is counted.
         is_waiting: Whether ticks wait for decisions, and decisions for the tick that they name.
         silence_us: A market without a decision for longer is not followed any more.
@@ -41,8 +42,17 @@ class Merge:
     """
 
     def __init__(
-        self, counts: Counter[str], *, is_waiting: bool, silence_us: int = 2_000_000, frequency_hz: int = _GRID_HZ
+        self,
+        topic: str,
+        partition: int,
+        counts: Counter[str],
+        *,
+        is_waiting: bool,
+        silence_us: int = 2_000_000,
+        frequency_hz: int = _GRID_HZ,
     ) -> None:
+        self._topic = topic
+        self._partition = partition
         self.offset = -1
         self.clock = PartitionClock()
         self._counts = counts
@@ -53,6 +63,7 @@ class Merge:
         self._ticks: deque[Held] = deque()
         self._decisions: list[tuple[QuoteDecision, Cause]] = []
         self._heard_us: dict[Market, int] = {}
+        self._followed: set[Market] = set()
         self._decided: dict[Market, int] = {}
         # The grid point that was crossed last, and who had to decide on it.
         self._awaited: tuple[int, frozenset[Market]] = (0, frozenset())
@@ -82,14 +93,15 @@ class Merge:
     def follow(self, market: Market, now_us: int) -> None:
         """Expect decisions of a market from now on."""
         self._heard_us[market] = now_us
+        self._followed.add(market)
 
     def silent(self, now_us: int) -> list[Market]:
-        """Give the markets whose decisions have stopped coming."""
+        """Give the markets whose decisions have stopped coming, for as long as none comes."""
         return sorted(market for market, heard in self._heard_us.items() if now_us - heard > self._silence_us)
 
     def forget(self, market: Market) -> None:
         """Expect nothing of a market until its next decision: ticks wait for it no longer."""
-        self._heard_us.pop(market, None)
+        self._followed.discard(market)
 
     def take(self) -> Iterator[Merged]:
         """Give what is next in order, as far as it is known; each is to be dealt with before the next is asked for."""
@@ -101,7 +113,7 @@ class Merge:
                 return
             else:
                 for offset, tick in self._judged(*self._ticks.popleft()):
-                    yield tick, offset
+                    yield tick, Cause(self._topic, self._partition, offset, offset)
 
     def _next_decision(self) -> tuple[QuoteDecision, Cause] | None:
         for index, (decision, _) in enumerate(self._decisions):
@@ -111,7 +123,7 @@ class Merge:
 
     def _is_held_up(self) -> bool:
         ts_grid, markets = self._awaited
-        return any(m in self._heard_us and self._decided.get(m, 0) < ts_grid for m in markets)
+        return any(self._decided.get(market, 0) < ts_grid for market in markets & self._followed)
 
     def _judged(self, offset: int, tick: Tick) -> Iterator[Held]:
         """Give the ticks that the clock lets pass, each once the clock stands at it."""
@@ -128,6 +140,6 @@ class Merge:
     def _passed(self, offset: int, tick: Tick) -> Held:
         for point in self.clock.advance(tick.ts_recv):
             if self._is_waiting and point % (GRID_US * self._grid_points) == 0:
-                self._awaited = (point, frozenset(self._heard_us))
+                self._awaited = (point, frozenset(self._followed))
         self.offset = offset
         return offset, tick

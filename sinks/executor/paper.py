@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from schemas.enums import Mode
-from schemas.records import Cause, Market, Tick
+from schemas.records import Cause, Instrument, Market, Tick
 from sinks.executor.paper_market import PaperMarket
 from sinks.executor.port import Listings, Moment, Orders, Request, VenueEvent
 
@@ -94,7 +95,7 @@ class PaperVenue:
         self._partitions: dict[int, PaperPartition] = {}
         for market, listing in listings.items():
             partition = self._partitions.setdefault(listing.partition, PaperPartition())
-            partition.markets[market] = PaperMarket(listing.instrument)
+            partition.markets[market] = PaperMarket(partial(self._instrument_at, market))
 
     def submit(self, orders: Orders, now_us: int) -> list[VenueEvent]:
         """Take journalled requests; those that take effect before the next tick do."""
@@ -109,6 +110,9 @@ class PaperVenue:
         """Apply the next record of `market.ticks`."""
         partition = self._partitions.get(cause.partition)
         return [] if partition is None else list(partition.advance(tick, cause))
+
+    def _instrument_at(self, market: Market, ts_us: int) -> Instrument:
+        return self._listings[market].at(ts_us)
 
     def poll(self, now_us: int) -> list[VenueEvent]:
         """Say nothing by itself: only ticks and orders move it."""

@@ -6,7 +6,7 @@ docs/paper-venue.md has the rules in words.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from schemas.enums import OrderAction, Side, TickKind, TimeInForce
@@ -62,12 +62,13 @@ class PaperMarket:
     """The orders of a market, and what fills them.
 
     Attributes:
+        instrument_at: What is in force at a time of the partition's clock.
         orders: By nonce, in the order of sending: those on their way are in it too.
         seen: Trades taken, by id, the last ones; `last_print` is the place of the last one without an id.
         next_expiry_us: Nothing in the book expires before that.
     """
 
-    instrument: Instrument
+    instrument_at: Callable[[int], Instrument]
     book: DisplayedBook = field(default_factory=DisplayedBook)
     orders: dict[int, Resting] = field(default_factory=dict)
     seen: OrderedDict[str, None] = field(default_factory=OrderedDict)
@@ -113,7 +114,7 @@ class PaperMarket:
 
     def _place(self, resting: Resting, at: Moment) -> Iterator[VenueEvent]:
         order, time_in_force = resting.order, resting.intent.time_in_force
-        reason = self._refusal(order, time_in_force)
+        reason = self._refusal(order, time_in_force, self.instrument_at(at.ts_event))
         if reason is not None:
             yield self._end(resting, Answer.REFUSED, at, reason)
             return
@@ -131,8 +132,7 @@ class PaperMarket:
         del self.orders[resting.order.nonce]
         return Answered(resting.order.nonce, answer, at, reason=reason)
 
-    def _refusal(self, order: Order, time_in_force: TimeInForce) -> OrderReason | None:
-        instrument = self.instrument
+    def _refusal(self, order: Order, time_in_force: TimeInForce, instrument: Instrument) -> OrderReason | None:
         if order.price <= 0 or order.price % instrument.tick:
             return OrderReason.OFF_TICK
         if order.size <= 0 or order.size % instrument.lot:
@@ -155,7 +155,7 @@ class PaperMarket:
             size = min(resting.remaining, self.book.available_at(side, price))
             if size:
                 self.book.consume(side, price, size)
-                yield self._fill(resting, price, size, self.instrument.taker_fee_ppm, at)
+                yield self._fill(resting, price, size, self.instrument_at(at.ts_event).taker_fee_ppm, at)
             if not resting.remaining:
                 return
 
@@ -173,7 +173,8 @@ class PaperMarket:
             resting.queue_ahead -= min(resting.queue_ahead, left)
             if size:
                 left -= size
-                yield self._fill(resting, resting.order.price, size, self.instrument.maker_fee_ppm, at)
+                fee_ppm = self.instrument_at(at.ts_event).maker_fee_ppm
+                yield self._fill(resting, resting.order.price, size, fee_ppm, at)
 
     def _fill(self, resting: Resting, price: int, size: int, fee_ppm: int, at: Moment) -> VenueEvent:
         order = resting.order

@@ -34,15 +34,26 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A market that may be quoted, and the partition of its group."""
+    """A market that may be quoted, and the partition of its group.
+
+    Attributes:
+        instrument: What is in force now.
+        earlier: What was, oldest first.
+    """
 
     instrument: Instrument
     partition: int
+    earlier: tuple[Instrument, ...] = ()
 
     @property
     def market(self) -> Market:
         """The (venue, symbol) pair."""
         return (self.instrument.venue, self.instrument.symbol)
+
+    def at(self, ts_us: int) -> Instrument:
+        """Give what is in force by a clock that may be behind; what is known as the oldest where it is far behind."""
+        known = (*self.earlier, self.instrument)
+        return next((one for one in reversed(known) if one.ts_effective <= ts_us), known[0])
 
 
 Listings = Mapping[Market, Listing]
@@ -67,6 +78,7 @@ class Request:
             size=intent.size,
             ts_expire=intent.ts_expire or 0,
             is_reduce_only=intent.reduce_only,
+            time_in_force=intent.time_in_force,
         )
         return cls(intent.action, order, intent)
 

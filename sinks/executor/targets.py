@@ -36,6 +36,8 @@ class Ignored(StrEnum):
     """Not after the one that holds: older, or delivered again."""
     STALE = "stale"
     """Too far behind the market's clock to act on."""
+    LATE = "late"
+    """Its orders would have been at the paper venue before a tick that has been applied there."""
     OFF_GRID = "off_grid"
     """Not of a grid point: its orders could not be named."""
 
