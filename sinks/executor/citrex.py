@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 from infra.runtime.clock import Clock
@@ -10,7 +10,7 @@ from infra.runtime.settings import Settings
 from schemas.enums import Mode
 from schemas.errors import ConfigurationError
 from schemas.records import Cause, Tick
-from schemas.venues.citrex.messages import NETWORKS, Network, network_urls
+from schemas.venues.citrex.messages import NETWORKS, network_urls
 from schemas.venues.citrex.signing import Signer
 from sinks.executor.citrex_account import AccountReader
 from sinks.executor.citrex_core import CitrexCore
@@ -108,7 +108,8 @@ def citrex_venue(settings: Settings, listings: Listings, clock: Clock) -> Citrex
     Raises:
         ConfigurationError: it is not one Citrex network, a real one is not enabled, or the key or address is missing.
     """
-    network, requests, url = requests_of(settings, listings)
+    requests, url = requests_of(settings, {venue for venue, _ in listings}, listings)
+    network = requests.network
     if network.is_real and not settings.trading_enabled:
         problem = f"is off, and {network.venue} is a real venue"
         raise ConfigurationError("TRADING_ENABLED", problem, "Set it to true once `flashmm preflight` passes")
@@ -124,19 +125,19 @@ def citrex_venue(settings: Settings, listings: Listings, clock: Clock) -> Citrex
     return CitrexVenue(requests, core, link, url)
 
 
-def requests_of(settings: Settings, listings: Listings) -> tuple[Network, AccountRequests, str]:
-    """Give the quoted network, what signs for it, and its address.
+def requests_of(settings: Settings, quoted: Iterable[str], listings: Listings) -> tuple[AccountRequests, str]:
+    """Give what signs for the quoted network, and the network's address.
 
     Raises:
         ConfigurationError: the quoted venue is not one Citrex network, or the key or address is missing or wrong.
     """
-    venues = sorted({venue for venue, _ in listings})
+    venues = sorted(set(quoted))
     network = NETWORKS.get(venues[0]) if len(venues) == 1 else None
     if network is None:
-        problem = f"is {', '.join(venues)}: mode citrex trades one of {', '.join(NETWORKS)}"
+        problem = f"is {', '.join(venues) or 'empty'}: mode citrex trades one of {', '.join(NETWORKS)}"
         raise ConfigurationError("FLASHMM_QUOTED_VENUES", problem, "Name one of them")
     if not settings.citrex_private_key.get_secret_value():
         raise ConfigurationError(_KEY, "is not set", "Put the account's key into the environment, nowhere else")
     signer = Signer(settings.citrex_private_key, setting=_KEY)
     url = network_urls(network, settings.csv("citrex_rest_url"))[0]
-    return network, AccountRequests(signer, network, settings.citrex_sub_account, listings), url
+    return AccountRequests(signer, network, settings.citrex_sub_account, listings), url

@@ -142,7 +142,12 @@ class ExecutorRunner:
             listings,
             account,
             limits_of(settings),
-            tolerance=Tolerance(price_bps=settings.refresh_bps, open_pct=settings.refresh_open_pct),
+            expiry_us=settings.order_expiry_ms * 1_000,
+            tolerance=Tolerance(
+                price_bps=settings.refresh_bps,
+                open_pct=settings.refresh_open_pct,
+                max_age_us=settings.order_expiry_ms * 750,
+            ),
         )
         self._supervisor = supervisor_of(settings, self._desk)
         self._commands = CommandLog(settings, self._supervisor, mode, account, clock)
