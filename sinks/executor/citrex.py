@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from infra.runtime.clock import Clock
@@ -10,7 +11,7 @@ from infra.runtime.settings import Settings
 from schemas.enums import Mode
 from schemas.errors import ConfigurationError
 from schemas.records import Cause, Tick
-from schemas.venues.citrex.messages import NETWORKS, network_urls
+from schemas.venues.citrex.messages import MAINNET, NETWORKS, network_urls
 from schemas.venues.citrex.signing import Signer
 from sinks.executor.citrex_account import AccountReader
 from sinks.executor.citrex_core import CitrexCore
@@ -18,8 +19,9 @@ from sinks.executor.citrex_link import CitrexLink
 from sinks.executor.citrex_orders import OrderFlow
 from sinks.executor.citrex_requests import AccountRequests
 from sinks.executor.port import Listed, Listings, Orders, VenueEvent
+from sinks.executor.preflight import Check, PreflightLimits, gather, judge, require
 
-__all__ = ["CitrexVenue", "citrex_venue", "requests_of"]
+__all__ = ["CitrexVenue", "citrex_venue", "preflight", "requests_of"]
 
 _KEY = "FLASHMM_CITREX_PRIVATE_KEY"
 
@@ -32,12 +34,20 @@ class CitrexVenue:
     is_on_log = False
     shows_our_orders = True
 
-    def __init__(self, requests: AccountRequests, core: CitrexCore, link: CitrexLink, url: str) -> None:
+    def __init__(
+        self,
+        requests: AccountRequests,
+        core: CitrexCore,
+        link: CitrexLink,
+        url: str,
+        preflight: Callable[[], list[Check]],
+    ) -> None:
         self._requests = requests
         self._core = core
         self._link = link
         self._url = url
         self._is_silent = False
+        self._preflight = preflight
 
     @property
     def account(self) -> str:
@@ -63,7 +73,13 @@ class CitrexVenue:
         return self._core.counters
 
     def open(self, now_us: int) -> None:
-        """Begin: cancel all, then read the account again and again."""
+        """Begin: cancel all, then read the account again and again.
+
+        Raises:
+            PreflightFailed: on the main network, where every check must pass.
+        """
+        if self._requests.network == MAINNET:
+            require(self._preflight())
         self._link.start()
 
     def submit(self, orders: Orders, now_us: int) -> Sequence[VenueEvent]:
@@ -122,7 +138,24 @@ def citrex_venue(settings: Settings, listings: Listings, clock: Clock) -> Citrex
     )
     core = CitrexCore(requests, flow, reader)
     link = CitrexLink(core, url, timeout_s=settings.citrex_timeout_ms / 1e3, clock=clock)
-    return CitrexVenue(requests, core, link, url)
+    return CitrexVenue(requests, core, link, url, partial(preflight, settings, requests, url, clock))
+
+
+def preflight(settings: Settings, requests: AccountRequests, url: str, clock: Clock) -> list[Check]:
+    """Ask the venue, and make the checks.
+
+    Raises:
+        ConfigurationError: a limit is no number.
+    """
+    limits = PreflightLimits(
+        max_skew_us=settings.citrex_max_skew_ms * 1_000,
+        order_notional=settings.notional("max_order_quote"),
+        position_notional=settings.notional("max_position_quote"),
+        gross_notional=settings.notional("max_gross_quote"),
+        sends_for_cancels=settings.sends_for_cancels,
+    )
+    facts = asyncio.run(gather(requests, url, timeout_s=settings.citrex_timeout_ms / 1e3, clock=clock))
+    return judge(facts, requests, limits)
 
 
 def requests_of(settings: Settings, quoted: Iterable[str], listings: Listings) -> tuple[AccountRequests, str]:
