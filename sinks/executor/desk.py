@@ -151,6 +151,7 @@ class Desk:
                 self._facts.sent(request)
             else:
                 self.counts["cancels"] += 1
+                self.blotter.cancel(request.order.nonce, now_us)
         return self.take(self.venue.submit(orders, now_us))
 
     def working(self, market: Market) -> list[Order]:

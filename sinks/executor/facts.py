@@ -121,13 +121,13 @@ class Facts:
             case Answer.ACCEPTED:
                 order = blotter.accepted(event.nonce, event.venue_order_id or "", event.at.ts_recv)
             case Answer.REFUSED:
-                order = blotter.refused(event.nonce)
+                order = blotter.refused(event.nonce, event.at.ts_recv)
             case Answer.CANCELLED:
-                order = blotter.cancelled(event.nonce)
+                order = blotter.cancelled(event.nonce, event.at.ts_recv)
             case Answer.EXPIRED:
-                order = blotter.expired(event.nonce)
+                order = blotter.expired(event.nonce, event.at.ts_recv)
             case Answer.UNANSWERED:
-                order = blotter.unanswered(event.nonce)
+                order = blotter.unanswered(event.nonce, event.at.ts_recv)
         claimed = self._claimed(event.at)
         if claimed or order.state is before.state:
             return claimed
@@ -135,7 +135,7 @@ class Facts:
 
     def _filled(self, event: Filled) -> list[ExecutionReport]:
         fill = event.fill
-        if not self._blotter.fill(fill):
+        if not self._blotter.fill(fill, event.at.ts_recv):
             self._counts["repeated_fills"] += 1
             return []
         order = self._blotter.order_of(fill.venue_order_id)

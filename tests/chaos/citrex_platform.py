@@ -25,6 +25,7 @@ from tests.sink_records import Kafka
 __all__ = ["EXPIRY_MS", "Platform"]
 
 EXPIRY_MS = 6_000
+STARTS_WITHIN_S = 180
 MARKETS: dict[str, Market] = {
     "seiperp": ("sim-citrex", "SEI/USDC-PERP"),
     "ethperp": ("sim-citrex", "ETH/USDC-PERP"),
@@ -49,8 +50,7 @@ class Platform:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for child in self.children:
-            child.kill()
+        self.kill()
 
     @property
     def environment(self) -> dict[str, str]:
@@ -115,6 +115,10 @@ class Platform:
         command = [sys.executable, "-m", "tests.chaos.planted_executor"]
         return self._start("planted", command, PLANTED_AFTER_ORDERS=str(dies_after_orders))
 
+    def wait_for_end(self, child: Child) -> None:
+        """Wait until a process has ended by itself."""
+        assert wait_until(lambda: not child.is_alive, timeout_s=STARTS_WITHIN_S), child.log_tail()
+
     def _start(self, name: str, command: list[str], **environment: str) -> Child:
         log = self.folder / f"{name}-{len(self.children)}.log"
         child = Child(name, command, log=log, environment=self.environment | environment, cwd=ROOT)
@@ -122,7 +126,16 @@ class Platform:
         self.children.append(child)
         return child
 
+    def kill(self) -> None:
+        """Kill everything of ours."""
+        for child in self.children:
+            child.kill()
+
     # What the exchange holds
+
+    def placed(self) -> int:
+        """Count the orders that the exchange took."""
+        return len(self.ledger().get("nonces", ()))
 
     def ledger(self) -> dict[str, Any]:
         """Give the exchange's books of the account."""
