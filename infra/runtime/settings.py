@@ -195,6 +195,30 @@ class Settings(BaseSettings):
         1_000, ge=1, description="Nobody quotes on a book unchanged and unconfirmed for longer."
     )
     max_orders_per_s: int = Field(10, ge=1, description="Order changes a second and market.")
+    pull_jump_bps: int = Field(
+        20, ge=1, le=10_000, description="A mid of the group that moves further between grid points pulls the quotes."
+    )
+    market_spread_bps: int = Field(500, ge=1, description="A market whose own spread is wider is not quoted.")
+    price_band_bps: int = Field(500, ge=1, description="Greatest distance of a quoted price from the mid.")
+    min_spread_bps: int = Field(1, ge=0, description="Least distance between our bid and ask.")
+    max_spread_bps: int = Field(1_000, ge=1, description="Greatest distance between our bid and ask.")
+    model_required: bool = Field(False, description="Quote only with the model's prediction, never model-free.")
+
+    # Breakers of a market, in its worker
+    disconnect_rest_ms: int = Field(2_000, ge=0, description="Time that a book must be LIVE again before it is quoted.")
+    drift_psi: float = Field(2.0, gt=0, description="A greater PSI of the model's features opens DRIFT: see model.md.")
+    drift_window: int = Field(1_500, ge=100, description="Feature vectors of a market that a PSI is taken of.")
+    inference_limit_ms: int = Field(5, ge=1, description="A prediction that takes longer is not used; opens DRIFT.")
+    drift_rest_ms: int = Field(10_000, ge=0, description="Time without either before the model is tried again.")
+    extreme_move_bps: int = Field(
+        200, ge=1, description="A move of the mid within the window that opens EXTREME_MARKET."
+    )
+    extreme_window_ms: int = Field(5_000, ge=200, le=30_000, description="That window.")
+    extreme_volatility_bps: float = Field(
+        50.0, gt=0, description="Volatility that opens EXTREME_MARKET, in bps per root second."
+    )
+    extreme_rest_ms: int = Field(30_000, ge=0, description="Time without either before the market is tried again.")
+    market_trial_ms: int = Field(5_000, ge=0, description="Time of a trial before a market's breaker is closed.")
 
     # Sinks
     redis_url: SecretStr = Field(
