@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum, unique
 
-__all__ = ["AccountReason", "DeadLetterReason", "DenyReason", "OrderReason", "RejectReason"]
+__all__ = ["AccountReason", "DeadLetterReason", "DenyReason", "FlattenReason", "OrderReason", "RejectReason"]
 
 
 @unique
@@ -140,8 +140,24 @@ class AccountReason(StrEnum):
 
 
 @unique
+class FlattenReason(StrEnum):
+    """Why a position that is to be closed is not closed now; an order that is refused by a rule has the rule's code."""
+
+    ORDERS_LIVE = "ORDERS_LIVE"
+    """Orders of the market may still fill: it waits until all are gone."""
+    POSITION_UNKNOWN = "POSITION_UNKNOWN"
+    """The position of the market is not known."""
+    BOOK_UNKNOWN = "BOOK_UNKNOWN"
+    """The displayed book is not live, stale, one-sided or crossed, so there is no price to measure from."""
+    NO_LIQUIDITY = "NO_LIQUIDITY"
+    """Too little is displayed within the price cap for the part of it that may be taken to make an order."""
+    BELOW_MINIMUM = "BELOW_MINIMUM"
+    """What is left is smaller than the smallest order of the market: it stays."""
+
+
+@unique
 class OrderReason(StrEnum):
-    """Why an order was rejected or cancelled."""
+    """Why an order was rejected or cancelled, or placed for anything besides its target."""
 
     TARGET_CHANGED = "TARGET_CHANGED"
     """The newest decision does not ask for it any more."""
@@ -151,8 +167,16 @@ class OrderReason(StrEnum):
     """The executor ends, or hands the market to another one."""
     EXECUTOR_RESTARTED = "EXECUTOR_RESTARTED"
     """Found open after a crash; a paper venue's orders end with its process."""
+    TRADING_HALTED = "TRADING_HALTED"
+    """A halt or a breaker does not let it rest."""
+    WIDENED = "WIDENED"
+    """Placed, at a price further from the fair one than its decision asked for."""
+    FLATTENED = "FLATTENED"
+    """Placed, to close a position: it takes, and only reduces."""
     EXPIRED = "EXPIRED"
     """Its expiry passed: the venue forgot it by itself."""
+    NOT_FILLED_AT_ONCE = "NOT_FILLED_AT_ONCE"
+    """An IOC order: what could not trade when it arrived."""
     POST_ONLY_WOULD_CROSS = "POST_ONLY_WOULD_CROSS"
     """It would have taken when it arrived."""
     BOOK_NOT_LIVE = "BOOK_NOT_LIVE"

@@ -171,6 +171,41 @@ class Settings(BaseSettings):
     sends_for_cancels: int = Field(
         50, ge=1, description="How many of those requests new orders leave free, so that cancels always pass."
     )
+    dead_man_ms: int = Field(
+        2_000, ge=200, description="Orders of a market are cancelled when no decision came for it for longer."
+    )
+    widen_pct: int = Field(
+        200,
+        ge=100,
+        le=10_000,
+        description="Distance of quotes from the fair price, in percent, at the rung WIDEN and while orders are late.",
+    )
+    flatten_price_bps: int = Field(
+        50, ge=0, lt=10_000, description="An order that closes a position is no further from the mid of the book."
+    )
+    flatten_participation_pct: int = Field(
+        25, ge=1, le=100, description="Part of the size displayed within that price that such an order may take."
+    )
+    flatten_interval_ms: int = Field(1_000, ge=200, description="Time between two such orders of a market.")
+    flatten_book_age_ms: int = Field(
+        2_000, ge=100, description="Nothing is taken from a book that was not heard of for longer."
+    )
+    breaker_latency_ms: int = Field(
+        1_000, ge=1, description="LATENCY opens when more than 1 % of orders leave later than this after their tick."
+    )
+    breaker_latency_window_ms: int = Field(10_000, ge=1_000, description="How far back LATENCY looks.")
+    breaker_inventory_pct: int = Field(
+        150,
+        ge=100,
+        description="INVENTORY opens when a position is worth more than so many percent of its limit.",
+    )
+    breaker_escalate_ms: int = Field(
+        60_000,
+        ge=1_000,
+        description="INVENTORY halts the account (STOP_NEW) when it cannot close a position for so long.",
+    )
+    breaker_rest_ms: int = Field(5_000, ge=0, description="How long nothing bad must be seen before a trial.")
+    breaker_trial_ms: int = Field(10_000, ge=0, description="How long a trial takes before a breaker closes.")
     refresh_bps: int = Field(
         1,
         ge=0,

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from processors.kernel.avellaneda_stoikov import price
-from processors.kernel.clock import GRID_US
 from processors.kernel.drift import Reference
 from processors.kernel.inventory import Inventory
 from processors.kernel.proposing import propose
@@ -21,6 +20,7 @@ from processors.kernel.quotingconfig import QuotingConfig
 from processors.kernel.risk import TARGET_RULES, Facts, denials, first_of
 from processors.kernel.steps import AlarmStep, BookView, Emit, GridStep, State, Step, TradeStep
 from schemas.breakers import Transition
+from schemas.clock import GRID_US
 from schemas.enums import BookState, BreakerState, Severity, Verdict
 from schemas.instrument_table import InstrumentTable
 from schemas.instruments import Instrument, market_group

@@ -66,6 +66,8 @@ class AccountView:
     """What the rules judge an order by.
 
     Attributes:
+        state: Of the order's market.
+        may_flatten: Whether taking, reduce-only orders are sent there though it is HALTED.
         open_orders: Orders that may still fill.
         sends: Requests to the venue within the last second.
         unknown: Markets with an order of unknown fate.
@@ -76,17 +78,22 @@ class AccountView:
     open_orders: int
     sends: int
     unknown: frozenset[Market] = field(default_factory=frozenset)
+    may_flatten: bool = False
 
 
 Rule: TypeAlias = Callable[[AccountLimits, AccountView, Order], "AccountReason | None"]
 
 
 def trading_allowed(_: AccountLimits, account: AccountView, order: Order) -> AccountReason | None:
-    """Allow nothing new when HALTED, and when REDUCING only what makes the position smaller, whatever fills."""
-    if account.state is TradingState.ACTIVE:
-        return None
-    if account.state is TradingState.HALTED:
+    """Allow nothing new when HALTED, and when REDUCING only what makes the position smaller, whatever fills.
+
+    An order that flattens has to do so in every state.
+    """
+    is_flattening = order.is_reduce_only and order.is_taker
+    if account.state is TradingState.HALTED and not (is_flattening and account.may_flatten):
         return AccountReason.TRADING_HALTED
+    if account.state is TradingState.ACTIVE and not is_flattening:
+        return None
     view = account.markets.get(order.market)
     held = view.position if view else None
     if view is None or held is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum, unique
 from typing import Protocol
 
@@ -34,15 +34,26 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A market that may be quoted, and the partition of its group."""
+    """A market that may be quoted, and the partition of its group.
+
+    Attributes:
+        instrument: What is in force now.
+        earlier: What was, oldest first.
+    """
 
     instrument: Instrument
     partition: int
+    earlier: tuple[Instrument, ...] = ()
 
     @property
     def market(self) -> Market:
         """The (venue, symbol) pair."""
         return (self.instrument.venue, self.instrument.symbol)
+
+    def at(self, ts_us: int) -> Instrument:
+        """Give what is in force by a clock that may be behind; what is known as the oldest where it is far behind."""
+        known = (*self.earlier, self.instrument)
+        return next((one for one in reversed(known) if one.ts_effective <= ts_us), known[0])
 
 
 Listings = Mapping[Market, Listing]
@@ -56,6 +67,26 @@ class Request:
     order: Order
     intent: OrderIntent
 
+    @classmethod
+    def of(cls, intent: OrderIntent) -> Request:
+        """Give back a request from its record in the journal."""
+        order = Order(
+            nonce=intent.nonce or 0,
+            market=intent.market,
+            side=intent.side,
+            price=intent.price,
+            size=intent.size,
+            ts_expire=intent.ts_expire or 0,
+            is_reduce_only=intent.reduce_only,
+            time_in_force=intent.time_in_force,
+        )
+        return cls(intent.action, order, intent)
+
+    def effective(self, ts_due: int | None, tick_offset: int | None, reason: OrderReason) -> Request:
+        """Say where in the log of ticks it takes effect, and why it cancels where it does; see `OrderIntent`."""
+        why = self.intent.reason or (reason if self.action is OrderAction.CANCEL else None)
+        return replace(self, intent=replace(self.intent, ts_due=ts_due, tick_offset=tick_offset, reason=why))
+
     @property
     def cause(self) -> Cause:
         """The record that the request is made for."""
@@ -65,16 +96,9 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """Requests that belong together; they are journalled before they are submitted.
-
-    Attributes:
-        ts_due: When they reach the venue, on its clock; 0 is at once.
-        reason: Why those that cancel do.
-    """
+    """Requests that belong together; they are journalled before they are submitted."""
 
     requests: tuple[Request, ...]
-    ts_due: int
-    reason: OrderReason
 
     @property
     def intents(self) -> tuple[OrderIntent, ...]:
@@ -173,6 +197,10 @@ class Venue(Protocol):
     @property
     def is_executing(self) -> bool:
         """Whether orders go anywhere; where they do not, nothing that it says is an execution."""
+
+    @property
+    def is_on_log(self) -> bool:
+        """Whether it lives on `market.ticks`: intents take effect where they say, not when submitted."""
 
     @property
     def shows_our_orders(self) -> bool:

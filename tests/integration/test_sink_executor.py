@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from schemas.records import (
 )
 from schemas.topics import DEFAULT_PARTITIONS, TOPICS
 from sinks.executor.runner import ExecutorRunner
+from sinks.instruments import load_instruments, read_instruments
 from sinks.stop import Stop
 from tests.sink_records import SYMBOL, VENUE, Kafka, eventually, execution, position, price, running, size
 
@@ -38,10 +40,12 @@ Run = Callable[..., AbstractContextManager[Any]]
 
 @pytest.fixture
 def settings(mock_kafka: MockCluster, development_registry_url: str, tmp_path: Path) -> Settings:
-    """A Kafka of this test's own, with all topics."""
+    """A Kafka of this test's own, with all topics, and the instruments."""
     for topic in TOPICS.values():
         mock_kafka.create_topic(topic.name, PARTITIONS)
-    return Settings(kafka_bootstrap=mock_kafka.bootstrap, registry_url=development_registry_url, data_dir=tmp_path)
+    found = Settings(kafka_bootstrap=mock_kafka.bootstrap, registry_url=development_registry_url, data_dir=tmp_path)
+    load_instruments(found)
+    return found
 
 
 @pytest.fixture
@@ -207,6 +211,30 @@ def test_a_dry_run_journals_and_executes_nothing(run: Run, kafka: Kafka) -> None
     assert [p.mode for p in kafka.read(Position, PARTITION)] == [Mode.DRY_RUN]
 
 
+def test_a_changed_instrument_counts_from_the_next_decision(run: Run, kafka: Kafka, settings: Settings) -> None:
+    """The same price is taken before the tick widened, and refused after: it is off the tick then."""
+    market = Market(kafka)
+    (sei,) = (found for found in read_instruments(settings)[0] if found.market == (VENUE, SYMBOL))
+    with run():
+        market.book(0)
+        market.decide(0, ("0.2501", "40"))
+        eventually(lambda: len(kafka.read(OrderIntent, PARTITION)) == 1)
+        kafka.write(replace(sei, tick=price("0.0010"), ts_effective=1), partition=PARTITION)
+        market.decide(200, ("0.2503", "40"))
+        market.tick(400, (TickKind.LEVEL, Side.BUY, "0.2500", "100"))
+        eventually(lambda: (OrderStatus.REJECTED, "OFF_TICK") in statuses(kafka))
+
+
+def test_without_instruments_nothing_is_executed(mock_kafka: MockCluster, development_registry_url: str) -> None:
+    """No instrument, no order: the executor does not start, and says what to run."""
+    for topic in TOPICS.values():
+        mock_kafka.create_topic(topic.name, PARTITIONS)
+    empty = Settings(kafka_bootstrap=mock_kafka.bootstrap, registry_url=development_registry_url)
+
+    with pytest.raises(ConfigurationError, match="flashmm instruments load"):
+        ExecutorRunner(empty, stop=Stop())
+
+
 def test_one_executor_has_an_account(run: Run, settings: Settings) -> None:
     """On the mock broker a lock of the machine keeps the second one out, which says so; another account is free."""
     with run():
@@ -226,6 +254,7 @@ def test_a_newer_executor_fences_the_older(kafka_bootstrap: str, development_reg
         data_dir=tmp_path,
         topic_prefix="fence.",
     )
+    load_instruments(settings)
     kafka = Kafka(settings)
     market = Market(kafka)
     stops = Stop(), Stop()

@@ -51,7 +51,7 @@ class Feed:
 
     def __init__(self, take: Callable[[Tick, Cause, int], list[Any]]) -> None:
         self._take = take
-        self._offset = 0
+        self.offset = 0
         self._message = 0
         self.reports: list[Any] = []
 
@@ -85,8 +85,8 @@ class Feed:
 
     def raw(self, part: Tick) -> list[Any]:
         """One tick as it is."""
-        self._offset += 1
-        cause = Cause("market.ticks", PARTITION, self._offset, self._offset)
+        self.offset += 1
+        cause = Cause("market.ticks", PARTITION, self.offset, self.offset)
         reports = self._take(part, cause, part.ts_recv + 7)
         self.reports += reports
         return reports
