@@ -24,7 +24,6 @@ from schemas.reasons import OrderReason
 from schemas.records import (
     Alert,
     Cause,
-    Command,
     DeadLetter,
     ExecutionReport,
     Instrument,
@@ -219,11 +218,7 @@ class ExecutorRunner:
 
     def _check_partitions(self) -> None:
         counts = check_broker(self._consumer, self._settings)
-        commands = topic_of(Command).full_name(self._settings.topic_prefix)
-        if commands not in counts:
-            problem = f"the topic {commands} does not exist, so nobody could halt"
-            raise ConfigurationError("FLASHMM_KAFKA_BOOTSTRAP", problem, "Run `flashmm topics create`")
-        for topic in (self._ticks, self._decisions, commands):
+        for topic in (self._ticks, self._decisions):
             if counts.get(topic, self._settings.kafka_partitions) != self._settings.kafka_partitions:
                 problem = f"is {self._settings.kafka_partitions}, but {topic} has {counts[topic]} partitions"
                 raise ConfigurationError("FLASHMM_KAFKA_PARTITIONS", problem, "Set it to the topic's number")
