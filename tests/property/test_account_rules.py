@@ -63,6 +63,8 @@ class ScriptedVenue:
             if request.action is OrderAction.CANCEL:
                 if self.fate != "lose":
                     self.open.pop(nonce, None)
+                    # The name first, so that trades told of an unknown order find it.
+                    events.append(Answered(nonce, Answer.ACCEPTED, at, venue_order_id=str(nonce)))
                     events.append(Answered(nonce, Answer.CANCELLED, at))
                 continue
             self.placed_us.append(now_us)
