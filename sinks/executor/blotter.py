@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from schemas.enums import Side
 from schemas.records import Market
@@ -61,10 +61,11 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """What the live orders of a market may still buy and sell, at most."""
+    """What the live orders of a market may still buy and sell, at most; `buy_value` is what the buys cost, in 1e-17."""
 
     buy: int = 0
     sell: int = 0
+    buy_value: int = field(default=0, compare=False)
 
 
 @dataclass(slots=True)
@@ -115,6 +116,7 @@ class Blotter:
         return Exposure(
             sum(order.open_size for order in live if order.side is Side.BUY),
             sum(order.open_size for order in live if order.side is Side.SELL),
+            sum(order.open_size * order.price for order in live if order.side is Side.BUY),
         )
 
     def unknown(self) -> frozenset[Market]:
