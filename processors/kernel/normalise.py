@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from processors.kernel import lane as lanes
 from processors.kernel.bookdesk import Books
-from processors.kernel.clock import GRID_US, PartitionClock, is_watchdog
+from processors.kernel.clock import PartitionClock
 from processors.kernel.config import NormaliseConfig
 from processors.kernel.counters import OnReject, TickCounters
 from processors.kernel.cursor import Cursor
@@ -31,6 +31,7 @@ from processors.kernel.parts import Parts
 from processors.kernel.steprows import StepRows
 from processors.kernel.steps import GridStep, Input, State, Step
 from processors.kernel.tradetable import TradeTable
+from schemas.clock import GRID_US, is_watchdog
 from schemas.columns import TickColumns
 from schemas.columns.rows import Rows
 from schemas.enums import Flag, TickKind

@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 from processors.kernel.avellaneda_stoikov import Parameters, Pricing, price
-from processors.kernel.clock import GRID_US
 from processors.kernel.inventory import Inventory
 from processors.kernel.risk import Facts, OrderRate, Target, capacity, crossed, denials, is_below_minimum
 from processors.kernel.samples import MidSamples, trusted_mid2
 from processors.kernel.steps import BookView, Emit, GridStep, State, Step, TradeStep
+from schemas.clock import GRID_US
 from schemas.enums import Mode, Verdict
 from schemas.errors import ConfigurationError
 from schemas.instruments import Instrument, Instruments

@@ -18,7 +18,6 @@ from faust.types import TP
 
 from infra.runtime.clock import Clock
 from infra.runtime.latency import LatencyWindow
-from processors.kernel.clock import WATCHDOG
 from processors.kernel.model import Model
 from processors.kernel.pipeline import PartitionPipeline, PipelineConfig
 from processors.kernel.steps import Ticks
@@ -33,6 +32,7 @@ from processors.microbatch.restore import is_next, restored
 from processors.microbatch.snapshots import Snapshots
 from processors.microbatch.task import Batch, PartitionTask
 from processors.microbatch.watchdog import Watchdog
+from schemas.clock import WATCHDOG
 from schemas.codec import Codec
 from schemas.columns.rows import Rows
 from schemas.errors import ConfigurationError

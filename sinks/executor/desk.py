@@ -6,43 +6,34 @@ does not ask for is cancelled. What is refused changes nothing and is counted by
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from schemas.enums import Mode, OrderAction, Side
+from schemas.enums import Mode, OrderAction, Side, Verdict
 from schemas.reasons import AccountReason, OrderReason
 from schemas.records import Cause, ExecutionReport, Market, Position, QuoteDecision, Tick
 from sinks.executor.account_rules import AccountLimits, AccountView, MarketView, SendRate, denial
 from sinks.executor.blotter import Blotter
 from sinks.executor.facts import Facts
-from sinks.executor.identity import ATTEMPTS, FLATTEN_LEVEL, GRID_US, Slot, nonce_of
+from sinks.executor.identity import ATTEMPTS, FLATTEN_LEVEL, Slot, nonce_of
 from sinks.executor.intents import Why, request_of
 from sinks.executor.orders import Order
 from sinks.executor.port import Listings, Orders, Request, Venue, VenueEvent
 from sinks.executor.positions import apply_fill
 from sinks.executor.restraint import FREE, PERCENT, Restraint, surplus, widened
 from sinks.executor.targets import Change, Ignored, Target, Tolerance, changes, refusal
+from sinks.executor.trail import Trail
 
 __all__ = ["Desk"]
-
-_GRID_POINTS_KEPT = 256
-
-
-@dataclass(frozen=True, slots=True)
-class _Held:
-    decision: QuoteDecision
-    why: Why
-    arrived_us: int
 
 
 class Desk:
     """The orders and positions of one (mode, account).
 
     Args:
-        latency_us: From a decision's grid point to its orders' arrival at the venue.
+        latency_us: From the tick that a decision names to its orders' arrival at the venue, on the partition's clock.
         stale_us: A decision further behind the clock of its partition is not acted on.
-        silence_us: A market without a decision for so long has its orders cancelled.
         expiry_us: Every order ends by itself so long after its grid point, whatever becomes of us.
         tolerance: How far an order may be from its target and stay.
 
@@ -60,7 +51,6 @@ class Desk:
         *,
         latency_us: int = 50_000,
         stale_us: int = 2_000_000,
-        silence_us: int = 2_000_000,
         expiry_us: int = 60_000_000,
         tolerance: Tolerance | None = None,
     ) -> None:
@@ -71,7 +61,6 @@ class Desk:
         self.counts: Counter[str] = Counter()
         self._latency_us = latency_us
         self._stale_us = stale_us
-        self._silence_us = silence_us
         self.expiry_us = expiry_us
         self._tolerance = tolerance or Tolerance()
         self.restraint = FREE
@@ -83,11 +72,9 @@ class Desk:
         self._numbers = {market: number for number, market in enumerate(sorted(listings))}
         # Nonces that the journal holds from before this executor started.
         self._journalled: set[int] = set()
-        self._held: dict[Market, _Held] = {}
-        self._clock: dict[int, int] = {}
-        self._offset: dict[int, int] = {}
-        # ts_recv of the records that crossed a grid point, by offset: decisions name them as their cause.
-        self._crossed: dict[int, OrderedDict[int, int]] = {}
+        self._held: dict[Market, QuoteDecision] = {}
+        self._whys: dict[Market, Why] = {}
+        self._trails: defaultdict[int, Trail] = defaultdict(Trail)
 
     @property
     def mode(self) -> Mode:
@@ -104,7 +91,12 @@ class Desk:
 
     def due_us(self, market: Market) -> int:
         """Give when what is sent now reaches the venue, on the clock of the market's partition."""
-        return self._clock.get(self.listings[market].partition, 0) + self._latency_us
+        return self._trail(market).clock_us + self._latency_us
+
+    def is_mine(self, decision: QuoteDecision) -> bool:
+        """Tell whether a decision is of this account and of a market that it may quote."""
+        owner = (decision.mode, decision.account)
+        return owner == (self.mode, self.account) and decision.market in self.listings
 
     def markets_of(self, partition: int) -> list[Market]:
         """List the markets that may be quoted in a partition."""
@@ -121,17 +113,22 @@ class Desk:
         if ignored is not None:
             self.counts[f"ignored_{ignored}"] += 1
             return None
-        why = Why(decision.decision_id, cause, self._ts_cause(decision), decision.flags)
-        held = _Held(decision, why, now_us)
         market = decision.market
-        self._held[market] = held
+        ts_cause = self._ts_cause(decision)
+        ts_due = ts_cause + self._latency_us
+        is_late = self.venue.is_on_log and ts_due <= self._trail(market).clock_us
+        if is_late and decision.verdict is Verdict.QUOTE:
+            self.counts[f"ignored_{Ignored.LATE}"] += 1
+            return None
+        why = Why(decision.decision_id, cause, ts_cause, decision.flags)
+        self._held[market], self._whys[market] = decision, why
         if decision.mid is not None:
             self._marks[market] = decision.mid
         change = self._change(decision)
         requests = [self.cancel(why, order, now_us) for order in change.cancels]
         for target in change.places:
-            requests += self._place(held, target, now_us)
-        return self.bundle(requests, decision.ts_grid + self._latency_us, OrderReason.TARGET_CHANGED)
+            requests += self._place(decision, why, target, now_us)
+        return self.bundle(requests, 0 if is_late else ts_due, OrderReason.TARGET_CHANGED)
 
     def submit(self, orders: Orders, now_us: int) -> list[ExecutionReport]:
         """Send orders whose intents are journalled."""
@@ -164,7 +161,7 @@ class Desk:
             position = self.positions.get(market)
             gone = surplus(restraint.state_in(market), live, position.quantity if position is not None else None)
             if is_wider and market in self._held:
-                too_near = self._change(self._held[market].decision).cancels
+                too_near = self._change(self._held[market]).cancels
                 gone += [order for order in too_near if order not in gone]
             is_flattening = market in restraint.flattening
             gone = [order for order in gone if not (is_flattening and order.is_taker)]
@@ -188,27 +185,17 @@ class Desk:
 
     def on_tick(self, tick: Tick, cause: Cause, now_us: int) -> list[ExecutionReport]:
         """Take the next record of `market.ticks`; one that was delivered before changes nothing."""
-        partition, offset = cause.partition, cause.offset
-        if offset <= self._offset.get(partition, -1):
+        if not self._trails[cause.partition].advance(cause.offset, tick.ts_recv):
             return []
-        self._offset[partition] = offset
-        before_us = self._clock.get(partition, 0)
-        self._clock[partition] = tick.ts_recv
-        if tick.ts_recv // GRID_US > before_us // GRID_US:
-            crossed = self._crossed.setdefault(partition, OrderedDict())
-            crossed[offset] = tick.ts_recv
-            if len(crossed) > _GRID_POINTS_KEPT:
-                crossed.popitem(last=False)
         return self.take(self.venue.on_tick(tick, cause, now_us))
 
-    def silenced(self, now_us: int) -> Orders | None:
+    def silenced(self, markets: Iterable[Market], now_us: int) -> Orders | None:
         """Give the cancels of markets whose decisions have stopped coming."""
-        silent = [m for m, held in self._held.items() if now_us - held.arrived_us > self._silence_us]
-        return self._cancels(silent, OrderReason.TARGETS_SILENT, now_us)
+        return self._cancels(markets, OrderReason.TARGETS_SILENT, now_us)
 
     def cancel_all(self, now_us: int) -> Orders | None:
         """Give the cancels of everything: this executor ends."""
-        return self._cancels(self._held, OrderReason.EXECUTOR_STOPPED, now_us)
+        return self._cancels(self._whys, OrderReason.EXECUTOR_STOPPED, now_us)
 
     def booked(self, reports: Sequence[tuple[ExecutionReport, int]], now_us: int) -> list[Position]:
         """Book reports at their offsets on `trading.executions`; give the positions that changed."""
@@ -223,21 +210,21 @@ class Desk:
         listing, held = self.listings.get(decision.market), self._held.get(decision.market)
         return refusal(
             decision,
-            held.decision if held else None,
-            clock_us=self._clock.get(listing.partition, 0) if listing else 0,
+            held,
+            clock_us=self._trails[listing.partition].clock_us if listing else 0,
             stale_us=self._stale_us,
             is_mine=(decision.mode, decision.account) == (self.mode, self.account),
             is_listed=listing is not None,
         )
 
     def _ts_cause(self, decision: QuoteDecision) -> int:
-        crossed = self._crossed.get(decision.cause_partition)
-        # Before its tick has been read here, the grid point stands in: never later than the tick.
-        return crossed.get(decision.cause_offset, decision.ts_grid) if crossed else decision.ts_grid
+        # Where that is not known, the grid point stands in: never later than the tick.
+        at_us = self._trails[decision.cause_partition].at(decision.cause_offset)
+        return decision.ts_grid if at_us is None else max(at_us, decision.ts_grid)
 
     def _cancels(self, markets: Iterable[Market], reason: OrderReason, now_us: int) -> Orders | None:
         requests = [
-            self.cancel(self._held[market].why, order, now_us)
+            self.cancel(self._whys[market], order, now_us)
             for market in sorted(markets)
             for order in self.working(market)
         ]
@@ -248,9 +235,8 @@ class Desk:
         target = widened(decision, self.restraint.widen_pct, instrument)
         return changes(self.working(decision.market), target, self._tolerance, self.expiry_us)
 
-    def _place(self, held: _Held, target: Target, now_us: int) -> list[Request]:
+    def _place(self, decision: QuoteDecision, why: Why, target: Target, now_us: int) -> list[Request]:
         """Give the request for a target; none where it has no free name, or a rule of the account objects."""
-        decision = held.decision
         if target.number >= FLATTEN_LEVEL:
             self.counts["levels_beyond"] += 1
             return []
@@ -267,7 +253,7 @@ class Desk:
             ts_expire=decision.ts_grid + self.expiry_us,
         )
         is_wide = self.restraint.widen_pct > PERCENT
-        request = self.place(replace(held.why, reason=OrderReason.WIDENED) if is_wide else held.why, order, now_us)
+        request = self.place(replace(why, reason=OrderReason.WIDENED) if is_wide else why, order, now_us)
         return [request] if isinstance(request, Request) else []
 
     def place(self, why: Why, order: Order, now_us: int) -> Request | AccountReason:
@@ -327,4 +313,7 @@ class Desk:
         )
 
     def _next_offset(self, market: Market) -> int:
-        return self._offset.get(self.listings[market].partition, -1) + 1
+        return self._trail(market).offset + 1
+
+    def _trail(self, market: Market) -> Trail:
+        return self._trails[self.listings[market].partition]

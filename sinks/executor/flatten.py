@@ -10,12 +10,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from schemas.clock import GRID_US
 from schemas.enums import Side, TickKind
 from schemas.errors import ConfigurationError
 from schemas.instruments import Instrument
 from schemas.reasons import FlattenReason
 from schemas.records import Market, Tick
-from sinks.executor.identity import GRID_US
 from sinks.executor.paper_book import DisplayedBook
 
 __all__ = ["DisplayedBooks", "FlattenLimits", "Slice", "slice_of"]

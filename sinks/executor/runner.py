@@ -43,6 +43,7 @@ from sinks.executor.desk import Desk
 from sinks.executor.dry_run import DryRunVenue
 from sinks.executor.journal import Journal
 from sinks.executor.listings import LiveListings
+from sinks.executor.merge import Merge
 from sinks.executor.paper import PaperVenue
 from sinks.executor.port import Listings, Orders, Venue
 from sinks.executor.positions import zero_position
@@ -135,12 +136,23 @@ class ExecutorRunner:
             listings,
             account,
             limits_of(settings),
-            silence_us=settings.dead_man_ms * 1_000,
             tolerance=Tolerance(price_bps=settings.refresh_bps, open_pct=settings.refresh_open_pct),
         )
         self._supervisor = supervisor_of(settings, self._desk)
         self._commands = CommandLog(settings, self._supervisor, mode, account, clock)
         self._latency = LatencyWindow()
+        self._merges = {
+            partition: Merge(
+                self._ticks,
+                partition,
+                self._desk.counts,
+                is_waiting=self._desk.venue.is_on_log,
+                silence_us=settings.dead_man_ms * 1_000,
+                frequency_hz=settings.quote_frequency_hz,
+            )
+            for partition in range(settings.kafka_partitions)
+        }
+        self._paused: set[tuple[str, int]] = set()
         self._owned: frozenset[int] = frozenset()
         self._metrics_us = 0
         self._journal = Journal(settings, mode, account, stop.has_run_out)
@@ -215,7 +227,10 @@ class ExecutorRunner:
         now_us = self._clock()
         if not self._supervisor.is_silent:
             self._report(self._desk.take(self._desk.venue.poll(now_us)))
-        self._carry_out(self._desk.silenced(now_us))
+        for partition, merge in self._merges.items():
+            self._mind_silence(partition, merge, now_us)
+            self._make_room(self._ticks, partition, has_room=merge.wants_ticks)
+            self._make_room(self._decisions, partition, has_room=merge.wants_decisions)
         if now_us - self._metrics_us >= _METRICS_US:
             self._publish_metric()
 
@@ -250,14 +265,51 @@ class ExecutorRunner:
             letter = dead_letter(delivery, _COMPONENT, error.reason, error.detail, now_us)
             self._producer.write([outgoing_dead_letter(letter)], self._stop.has_run_out)
             return
+        merge = self._merges[delivery.partition]
         if isinstance(record, Tick):
-            self._supervisor.on_tick(record)
-            self._report(self._desk.on_tick(record, cause, now_us))
+            merge.add_tick(delivery.offset, record)
         elif isinstance(record, Instrument):
             self._take_instrument(record)
         elif isinstance(record, QuoteDecision):
-            self._listings.advance(now_us)
-            self._carry_out(self._desk.decide(record, cause, now_us))
+            if self._desk.is_mine(record):
+                merge.add_decision(record, cause, now_us)
+            else:
+                self._decide(record, cause)
+        self._follow(delivery.partition)
+
+    def _follow(self, partition: int) -> None:
+        """Deal with what is next in a partition, as far as its order is known."""
+        for record, cause in self._merges[partition].take():
+            if isinstance(record, Tick):
+                self._apply(record, cause)
+            else:
+                self._decide(record, cause)
+
+    def _apply(self, tick: Tick, cause: Cause) -> None:
+        self._supervisor.on_tick(tick)
+        self._report(self._desk.on_tick(tick, cause, self._clock()))
+
+    def _decide(self, decision: QuoteDecision, cause: Cause) -> None:
+        now_us = self._clock()
+        self._listings.advance(now_us)
+        self._carry_out(self._desk.decide(decision, cause, now_us))
+
+    def _mind_silence(self, partition: int, merge: Merge, now_us: int) -> None:
+        """Cancel where decisions have stopped coming, and let the ticks go on without them."""
+        silent = merge.silent(now_us)
+        if silent:
+            self._carry_out(self._desk.silenced(silent, now_us))
+            for market in silent:
+                merge.forget(market)
+            self._follow(partition)
+
+    def _make_room(self, topic: str, partition: int, *, has_room: bool) -> None:
+        """Stop reading what there is no room for, until there is again."""
+        place = (topic, partition)
+        if has_room is (place not in self._paused):
+            return
+        (self._consumer.resume if has_room else self._consumer.pause)([TopicPartition(topic, partition)])
+        self._paused ^= {place}
 
     def _take_instrument(self, instrument: Instrument) -> None:
         if not self._listings.take(instrument) and instrument.venue in self._settings.csv("quoted_venues"):

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from schemas.breakers import Transition
+from schemas.clock import GRID_US
 from schemas.enums import (
     BreakerKind,
     BreakerState,
@@ -24,7 +25,7 @@ from schemas.records import Cause, Command, Market, Tick
 from sinks.executor.breakers import BreakerLimits, InventoryBreaker, LatencyBreaker
 from sinks.executor.desk import Desk
 from sinks.executor.flatten import DisplayedBooks, FlattenLimits, Slice, slice_of
-from sinks.executor.identity import FLATTEN_LEVEL, GRID_US
+from sinks.executor.identity import FLATTEN_LEVEL
 from sinks.executor.intents import Why
 from sinks.executor.ladder import Ladder, state_of
 from sinks.executor.orders import Order

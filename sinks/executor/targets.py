@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum, unique
 
+from schemas.clock import GRID_US
 from schemas.enums import Side, Verdict
 from schemas.errors import ConfigurationError
 from schemas.records import QuoteDecision, QuoteLevel
-from sinks.executor.identity import GRID_US
 from sinks.executor.orders import Order
 
 __all__ = ["Change", "Ignored", "Target", "Tolerance", "changes", "refusal", "targets_of"]
@@ -36,6 +36,8 @@ class Ignored(StrEnum):
     """Not after the one that holds: older, or delivered again."""
     STALE = "stale"
     """Too far behind the market's clock to act on."""
+    LATE = "late"
+    """Its orders would have been at the paper venue before a tick that has been applied there."""
     OFF_GRID = "off_grid"
     """Not of a grid point: its orders could not be named."""
 

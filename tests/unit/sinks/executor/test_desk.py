@@ -118,30 +118,63 @@ def test_old_and_foreign_decisions_change_nothing(
     assert len(desk.working(MARKET)) == 1
 
 
-def test_a_decision_behind_the_market_is_not_acted_on(desk: Desk, feed: Any, make_decision: Decide) -> None:
+def test_a_decision_behind_the_market_is_not_acted_on(
+    listings: Listings, feed_of: Callable[[Any], Any], make_decision: Decide
+) -> None:
     """The clock of ticks has moved on by more than two seconds."""
-    feed.snapshot(2_001, *BOOK)
+    desk = Desk(DryRunVenue(), listings, "demo", LIMITS)
+    desk.positions[MARKET] = zero_position(Mode.DRY_RUN, "demo", MARKET, 2, 0, 0)
+    feed_of(desk).snapshot(2_001, *BOOK)
 
-    assert desk.decide(make_decision(0, (BID,)), at(1), 0) is None
+    assert desk.decide(make_decision(0, (BID,), mode=Mode.DRY_RUN), at(1), 0) is None
     assert desk.counts["ignored_stale"] == 1
-    assert desk.decide(make_decision(200, (BID,)), at(2), 0) is not None
+    assert desk.decide(make_decision(200, (BID,), mode=Mode.DRY_RUN), at(2), 0) is not None
+
+
+def test_paper_orders_that_would_be_late_are_not_sent(desk: Desk, feed: Any, make_decision: Decide) -> None:
+    """They cannot be at the venue before a tick that was applied there; what asks for nothing cancels at once."""
+    feed.snapshot(0, *BOOK)
+    placed = desk.decide(make_decision(0, (BID,)), at(1), 0)
+    assert placed is not None
+    desk.submit(placed, 0)
+    feed.trade(250, Side.BUY, "10.01", "1")
+
+    assert desk.decide(make_decision(200, (), (ASK,)), at(2), 0) is None
+    assert desk.counts["ignored_late"] == 1
+    pulled = desk.decide(make_decision(200), at(3), 0)
+    assert pulled is not None
+    assert [(i.action, i.ts_due, i.tick_offset) for i in pulled.intents] == [
+        (OrderAction.CANCEL, None, feed.offset + 1)
+    ]
+
+
+def test_the_latency_counts_from_the_tick_that_a_decision_names(desk: Desk, feed: Any, make_decision: Decide) -> None:
+    """From the partition's clock there, however much later the decision is read."""
+    feed.snapshot(0, *BOOK)
+    feed.trade(203, Side.BUY, "10.01", "1")
+    decision = replace(make_decision(200, (BID,)), cause_offset=feed.offset)
+    feed.trade(230, Side.BUY, "10.01", "1")
+
+    orders = desk.decide(decision, at(1), 0)
+
+    assert orders is not None
+    assert [i.ts_due for i in orders.intents] == [GRID_US + 253_000]
 
 
 def test_silence_cancels_everything(desk: Desk, make_decision: Decide) -> None:
-    """No decision for two seconds of our clock; said once."""
+    """Before the next tick, whichever that is; said once."""
     placed = desk.decide(make_decision(0, (BID,), (ASK,)), at(1), now_us=0)
     assert placed is not None
     desk.submit(placed, 0)
 
-    assert desk.silenced(2_000_000) is None
-    cancels = desk.silenced(2_000_001)
+    cancels = desk.silenced([MARKET], 2_000_001)
 
     assert cancels is not None
     assert actions(cancels) == [(OrderAction.CANCEL, Side.BUY), (OrderAction.CANCEL, Side.SELL)]
     assert [(i.ts_due, i.tick_offset, i.reason) for i in cancels.intents] == [(None, 0, "TARGETS_SILENT")] * 2
     reports = desk.submit(cancels, 2_000_002)
     assert [(r.status, r.reason) for r in reports] == [(OrderStatus.CANCELLED, "TARGETS_SILENT")] * 2
-    assert desk.silenced(4_000_000) is None
+    assert desk.silenced([MARKET], 4_000_000) is None
 
 
 def test_an_executor_that_ends_cancels_everything(desk: Desk, make_decision: Decide) -> None:
