@@ -166,6 +166,19 @@ class Settings(BaseSettings):
     max_gross_quote: str = Field(
         "10000", description="Value of all positions of an account together if every open order fills, at most."
     )
+    max_drawdown_quote: str = Field(
+        "2000", description="Loss from the best that an account has been worth; beyond it only reductions are sent."
+    )
+    max_daily_loss_quote: str = Field(
+        "1000", description="Loss since the UTC day began; beyond it only reductions are sent."
+    )
+    order_price_band_bps: int = Field(
+        1_000, ge=1, le=10_000, description="Distance of an order's price from the market's last trade, at most."
+    )
+    paper_balances: str = Field(
+        "USDC=100000,USDT=100000,USD=100000,SEI=200000,WETH=50,BTC=5",
+        description="What a paper or dry-run account begins with at each venue: ASSET=AMOUNT, comma-separated.",
+    )
     max_open_orders: int = Field(100, ge=1, description="Open orders of an account, at most.")
     max_sends_per_s: int = Field(100, ge=2, description="Requests to a venue a second and account, at most.")
     sends_for_cancels: int = Field(

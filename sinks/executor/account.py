@@ -28,6 +28,7 @@ __all__ = ["AccountMoney", "purse_of"]
 
 _AMOUNT = 10
 """Units of 1e-18 in one of 1e-17."""
+_ONE = 10**18
 _BASE = 10**10
 """Units of 1e-18 in one of 1e-8."""
 _FUNDING_SHARE = 100
@@ -84,7 +85,7 @@ class AccountMoney:
         starting: What a paper account begins with at each venue, by asset, in 1e-18; None: the venue tells.
 
     Attributes:
-        breach: Limit of loss that was passed; it holds until the next day (DAILY_LOSS) or a reset.
+        breach: Limit of loss that was passed; it holds until the next day (DAILY_LOSS) or until a person resumes.
     """
 
     def __init__(
@@ -104,7 +105,7 @@ class AccountMoney:
         self._positions = positions
         self._marks = marks
         self._starting = starting
-        self._reset_us = 0
+        self._resumed_us = 0
         self.breach: AccountReason | None = None
         self._funding = FundingBook(limits.gross_notional * _AMOUNT // _FUNDING_SHARE)
         self._purses: dict[PurseKey, _State] = {}
@@ -125,7 +126,8 @@ class AccountMoney:
             paid_in = balance.deposits
             if self._starting is None:
                 state.deposits = paid_in
-            if paid_in is None or balance.ts_update <= self._reset_us:
+            is_accepted = balance.breach is not None and balance.ts_update <= self._resumed_us
+            if paid_in is None or is_accepted:
                 continue
             marks = {m: p.mark for m in state.markets if (p := self._positions[m]).mark is not None}
             state.losses = _Losses(
@@ -136,12 +138,13 @@ class AccountMoney:
             )
             self.breach = AccountReason(balance.breach) if balance.breach else self.breach
 
-    def reset(self, ts_us: int) -> None:
-        """Begin to measure losses anew: a person has resumed trading, knowing of them."""
-        self._reset_us = max(self._reset_us, ts_us)
-        self.breach = None
-        for state in self._purses.values():
-            state.losses = _Losses()
+    def resumed(self, ts_us: int) -> None:
+        """Note that a person resumed trading: a loss that held it back is accepted, and measured anew from here."""
+        self._resumed_us = max(self._resumed_us, ts_us)
+        if self.breach is not None:
+            self.breach = None
+            for state in self._purses.values():
+                state.losses = _Losses()
 
     def take(self, event: VenueMoney | VenuePositions, now_us: int) -> list[Position]:
         """Take what the venue says, when the fills told before are booked; give the positions whose funding changed."""
@@ -188,6 +191,10 @@ class AccountMoney:
             breach=self.breach,
         )
 
+    def profit(self) -> int | None:
+        """Give what trading has made of all purses, in 1e-18."""
+        return _sum(self._profit(state) for state in self._purses.values())
+
     def balances(self, now_us: int) -> list[Balance]:
         """Give the records that differ from those given last."""
         found = []
@@ -206,6 +213,13 @@ class AccountMoney:
             for market, position in self._positions.items()
             if position.quantity and (mark := self._marks.get(market)) is not None and mark != position.mark
         ]
+
+    def gauges(self) -> dict[str, float]:
+        """Give what the account is worth and has lost, in quote currency, as far as known."""
+        money = self.money()
+        equity = _sum(purse.equity for purse in money.purses.values())
+        found = {"equity": equity, "profit": self.profit(), "drawdown": money.drawdown, "daily_loss": money.daily_loss}
+        return {f"account.{name}": value / _ONE for name, value in found.items() if value is not None}
 
     def _told_purse(self) -> PurseKey:
         (key, *others) = self._purses
@@ -255,10 +269,10 @@ class AccountMoney:
 
     def _balance(self, key: PurseKey, state: _State, now_us: int) -> Balance | None:
         purse, (venue, asset), losses, paid_in = self._purse(key, state), key, state.losses, state.deposits
-        quantity = purse.holdings.get(asset)
-        if quantity is None:
-            return None
         told = state.told
+        if self._starting is None and told is None:
+            return None
+        quantity = purse.holdings.get(asset, 0)
 
         def as_equity(made: int | None) -> int | None:
             return None if made is None or paid_in is None else paid_in + made
@@ -281,9 +295,7 @@ class AccountMoney:
         )
 
 
-def _funded(
-    position: Position, settled: Settled | None, accrued: Mapping[Market, int] | None, now_us: int
-) -> Position:
+def _funded(position: Position, settled: Settled | None, accrued: Mapping[Market, int] | None, now_us: int) -> Position:
     """Give a position with what was paid and what has accrued; the same one where neither is news."""
     if position.funding is None:
         return position

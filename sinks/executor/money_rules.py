@@ -1,7 +1,7 @@
 """The rules about an account's money, asked before every new order: margin, balances and losses. Pure.
 
-They count the worst case, as those of `account_rules` do, and what is not known is denied. What can only make a position
-smaller passes a limit of loss, and what needs no more margin than is bound already passes that of margin.
+They count the worst case, as those of `account_rules` do, and what is not known is denied. What can only make a
+position smaller passes a limit of loss, and what needs no more margin than is bound already passes that of margin.
 """
 
 from __future__ import annotations

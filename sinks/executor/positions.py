@@ -36,10 +36,8 @@ def zero_position(
     partition: int,
     offset: int,
     now_us: int,
-    contract: ContractKind = ContractKind.SPOT,
 ) -> Position:
     """Give the position of a market that was never traded; `offset` is where later executions start."""
-    funding = 0 if contract is ContractKind.PERPETUAL else None
     return Position(
         mode=mode,
         account=account,
@@ -49,7 +47,6 @@ def zero_position(
         cash=0,
         fees=0,
         realised_pnl=0,
-        funding=funding,
         fill_count=0,
         executions_partition=partition,
         executions_offset=offset,
