@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -244,8 +245,8 @@ class MicroBatchEngine:
         return self.publisher.is_full or self.trading_publisher.is_full
 
     def new_pipeline(self, partition: int) -> PartitionPipeline:
-        """Make a partition's stages, empty."""
-        return PartitionPipeline(self.config, TICKS, partition, instruments=self.instruments, model=self.model)
+        """Make a partition's stages, empty: instruments too come from their topic."""
+        return PartitionPipeline(self.config, TICKS, partition, model=self.model, timer_us=_timer_us)
 
     def beat(self) -> None:
         """Write the watchdog's heartbeats into partitions that are silent."""
@@ -267,3 +268,7 @@ class MicroBatchEngine:
         if isinstance(record, Metric | DeadLetter | Alert) or venue is None or symbol is None:
             return str(getattr(record, "component", "")).encode()
         return self.instruments.group(venue, symbol).encode()
+
+
+def _timer_us() -> int:
+    return time.perf_counter_ns() // 1_000

@@ -45,6 +45,11 @@ def fates_known(_: AccountLimits, account: AccountView, order: Order) -> Account
     return AccountReason.ORDER_UNKNOWN if order.market in account.unknown else None
 
 
+def reconciled(_: AccountLimits, account: AccountView, order: Order) -> AccountReason | None:
+    """Ask that what the venue holds has been read lately, and agrees with what we know."""
+    return AccountReason.NOT_RECONCILED if order.market in account.unreconciled else None
+
+
 def position_and_mark_known(_: AccountLimits, account: AccountView, order: Order) -> AccountReason | None:
     """Ask for the market's position, and a price to value it at."""
     view = account.markets.get(order.market)
@@ -112,6 +117,7 @@ RULES: tuple[Rule, ...] = (
     trading_allowed,
     losses_within,
     fates_known,
+    reconciled,
     position_and_mark_known,
     instrument_fits,
     price_sane,

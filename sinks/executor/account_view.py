@@ -112,6 +112,7 @@ class AccountView:
         open_orders: Orders that may still fill.
         sends: Requests to the venue within the last second.
         unknown: Markets with an order of unknown fate.
+        unreconciled: Markets where what the venue holds is not known, or not what we know.
         money: None where nobody counts it: the rules about it then do not apply.
     """
 
@@ -120,6 +121,7 @@ class AccountView:
     open_orders: int
     sends: int
     unknown: frozenset[Market] = field(default_factory=frozenset)
+    unreconciled: frozenset[Market] = field(default_factory=frozenset)
     may_flatten: bool = False
     money: Money | None = None
 

@@ -16,14 +16,17 @@ from schemas.records import Cause, ExecutionReport, Market, Position, QuoteDecis
 from sinks.executor.account import AccountMoney
 from sinks.executor.account_rules import SendRate, denial
 from sinks.executor.account_view import AccountLimits, AccountView, MarketView
-from sinks.executor.blotter import Blotter
+from sinks.executor.blotter import Blotter, Listed
 from sinks.executor.facts import Facts
 from sinks.executor.identity import ATTEMPTS, FLATTEN_LEVEL, Slot, nonce_of
 from sinks.executor.intents import Why, request_of
 from sinks.executor.money_rules import loss_reason
+from sinks.executor.notice import Notice
 from sinks.executor.orders import Order
-from sinks.executor.port import Listings, Orders, Request, Venue, VenueEvent
+from sinks.executor.port import Listings, Orders, RemoteVenue, Request, Venue, VenueEvent
 from sinks.executor.positions import apply_fill, marked
+from sinks.executor.reconciliation import Reconciliation
+from sinks.executor.recovery import RecoveredOrder
 from sinks.executor.restraint import FREE, PERCENT, Restraint, surplus, widened
 from sinks.executor.targets import Change, Ignored, Target, Tolerance, changes, refusal
 from sinks.executor.trail import Trail
@@ -69,7 +72,16 @@ class Desk:
         self._tolerance = tolerance or Tolerance()
         self.restraint = FREE
         self.blotter = Blotter()
-        self._facts = Facts(venue.mode, account, self.blotter, self.counts, is_executing=venue.is_executing)
+        # Only what outlives this process can differ from what it knows.
+        self._reconciliation = Reconciliation() if isinstance(venue, RemoteVenue) else None
+        self._facts = Facts(
+            venue.mode,
+            account,
+            self.blotter,
+            self.counts,
+            is_executing=venue.is_executing,
+            reconciliation=self._reconciliation,
+        )
         self._limits = limits
         self._rate = SendRate()
         self._marks: dict[Market, int] = {}
@@ -152,6 +164,7 @@ class Desk:
             if request.action is OrderAction.PLACE:
                 self.counts["orders"] += 1
                 self.blotter.send(request.order.nonce, now_us)
+                self._facts.sent(request)
             else:
                 self.counts["cancels"] += 1
         return self.take(self.venue.submit(orders, now_us))
@@ -191,6 +204,21 @@ class Desk:
     def remember(self, nonces: Iterable[int]) -> None:
         """Take the nonces of the journal: orders of these names are never sent again."""
         self._journalled.update(nonces)
+
+    def recover(self, orders: Iterable[RecoveredOrder], trade_ids: Iterable[str]) -> None:
+        """Take the orders and trades that the log holds; positions have been restored before."""
+        self.blotter.know(trade_ids)
+        self._facts.restore(orders)
+        if self._reconciliation is not None:
+            self._reconciliation.restore({market: one.quantity for market, one in self.positions.items()})
+
+    def strays(self) -> list[Listed]:
+        """Give the orders found in the venue's book since last asked that should not be there."""
+        return self._facts.strays()
+
+    def review(self, now_us: int) -> Iterable[Notice]:
+        """Give what people should know of the venue since they were last told."""
+        return self._reconciliation.review(now_us) if self._reconciliation is not None else ()
 
     def tidy(self, now_us: int) -> None:
         """Drop what is too old for anything to be told of it."""
@@ -320,6 +348,7 @@ class Desk:
             open_orders=self.blotter.live_count,
             sends=self._rate.within(now_us),
             unknown=self.blotter.unknown(),
+            unreconciled=self._reconciliation.blocked(now_us) if self._reconciliation is not None else frozenset(),
             money=self.money.money() if self.money is not None else None,
         )
 

@@ -8,6 +8,7 @@ on later.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from confluent_kafka import Consumer, TopicPartition
@@ -18,12 +19,11 @@ from infra.runtime.latency import LatencyWindow
 from infra.runtime.logging import get_logger
 from infra.runtime.settings import Settings
 from schemas.enums import Mode, OrderAction, Severity
-from schemas.errors import CodecError, ConfigurationError, Fenced, ServiceUnavailable
+from schemas.errors import CodecError, ConfigurationError, Fenced, ServiceUnavailable, StateError
 from schemas.reasons import OrderReason
 from schemas.records import (
     Alert,
     Cause,
-    Command,
     DeadLetter,
     ExecutionReport,
     Instrument,
@@ -37,6 +37,7 @@ from schemas.records import (
 from schemas.topics import topic_of
 from sinks.connector import dead_letter
 from sinks.decoding import Decoder, Delivery, delivery_of
+from sinks.executor.citrex import citrex_venue
 from sinks.executor.control import CommandLog, command_key, supervisor_of
 from sinks.executor.desk import Desk
 from sinks.executor.dry_run import DryRunVenue
@@ -44,9 +45,11 @@ from sinks.executor.journal import Journal
 from sinks.executor.limits import limits_of, starting_of
 from sinks.executor.listings import LiveListings
 from sinks.executor.merge import Merge
+from sinks.executor.notice import Notice
 from sinks.executor.paper import PaperVenue
-from sinks.executor.port import Listings, Orders, Venue, VenueEvent, VenueMoney, VenuePositions
+from sinks.executor.port import Listings, Orders, RemoteVenue, Venue, VenueEvent, VenueMoney, VenuePositions
 from sinks.executor.positions import with_instrument, zero_position
+from sinks.executor.recovery import recovered_orders
 from sinks.executor.restore import last_balances, log_end, restore
 from sinks.executor.targets import Tolerance
 from sinks.instruments import read_instruments
@@ -77,19 +80,19 @@ _TOPICS = (
 )
 
 
-def venue_of(mode: Mode, listings: Listings) -> Venue:
-    """Give the adapter of a mode.
+def venue_of(settings: Settings, listings: Listings, clock: Clock = wall_clock_us) -> Venue:
+    """Give the adapter of the mode.
 
     Raises:
-        ConfigurationError: it has none.
+        ConfigurationError: its settings do not allow it to trade.
     """
-    match mode:
+    match settings.executor_mode:
         case Mode.PAPER:
             return PaperVenue(listings)
         case Mode.DRY_RUN:
             return DryRunVenue()
         case Mode.CITREX:
-            raise ConfigurationError("FLASHMM_EXECUTOR_MODE", "has no adapter yet: citrex", "Use paper or dry_run")
+            return citrex_venue(settings, listings, clock)
 
 
 class ExecutorRunner:
@@ -115,8 +118,10 @@ class ExecutorRunner:
         self._listings = LiveListings(table, settings.csv("quoted_venues"), settings.kafka_partitions, clock())
         listings = self._listings
         mode, account = settings.executor_mode, settings.account
+        venue = venue_of(settings, listings, clock)
+        self._remote = venue if isinstance(venue, RemoteVenue) else None
         self._desk = Desk(
-            venue_of(mode, listings),
+            venue,
             listings,
             account,
             limits_of(settings),
@@ -141,6 +146,8 @@ class ExecutorRunner:
         self._paused: set[tuple[str, int]] = set()
         self._owned: frozenset[int] = frozenset()
         self._metrics_us = 0
+        self._trouble: str | None = None
+        self._is_open = False
         self._journal = Journal(settings, mode, account, stop.has_run_out)
         self._producer = RecordProducer(settings, (DeadLetter, Metric, Alert))
 
@@ -167,6 +174,9 @@ class ExecutorRunner:
             self._commands.catch_up()
             self._tell()
             self._take_over()
+            if self._remote is not None:
+                self._remote.open(self._clock())
+                self._is_open = True
             while not self._stop.is_requested:
                 self._turn()
             self._leave()
@@ -181,6 +191,7 @@ class ExecutorRunner:
             log.warning("executor_gave_up", because=str(error))
         finally:
             self._owned = frozenset()
+            self._part()
             self._consumer.close()
             self._commands.close()
             self._journal.close()
@@ -193,11 +204,7 @@ class ExecutorRunner:
 
     def _check_partitions(self) -> None:
         counts = check_broker(self._consumer, self._settings)
-        commands = topic_of(Command).full_name(self._settings.topic_prefix)
-        if commands not in counts:
-            problem = f"the topic {commands} does not exist, so nobody could halt"
-            raise ConfigurationError("FLASHMM_KAFKA_BOOTSTRAP", problem, "Run `flashmm topics create`")
-        for topic in (self._ticks, self._decisions, commands):
+        for topic in (self._ticks, self._decisions):
             if counts.get(topic, self._settings.kafka_partitions) != self._settings.kafka_partitions:
                 problem = f"is {self._settings.kafka_partitions}, but {topic} has {counts[topic]} partitions"
                 raise ConfigurationError("FLASHMM_KAFKA_PARTITIONS", problem, "Set it to the topic's number")
@@ -215,6 +222,8 @@ class ExecutorRunner:
             events = self._desk.venue.poll(now_us)
             self._report(self._desk.take(events))
             self._settle(events, now_us)
+        if self._remote is not None:
+            self._attend(self._remote, now_us)
         self._value(now_us)
         for partition, merge in self._merges.items():
             self._mind_silence(partition, merge, now_us)
@@ -222,6 +231,30 @@ class ExecutorRunner:
             self._make_room(self._decisions, partition, has_room=merge.wants_decisions)
         if now_us - self._metrics_us >= _METRICS_US:
             self._publish_metric()
+
+    def _attend(self, remote: RemoteVenue, now_us: int) -> None:
+        """Cancel what should not be in the venue's book, and tell people what they should know of it."""
+        remote.hush(is_silent=self._supervisor.is_silent)
+        strays = self._desk.strays()
+        remote.withdraw(strays, now_us)
+        for one in strays:
+            message = f"order {one.venue_order_id}, nonce {one.nonce}, is open and should not be: it is cancelled"
+            self._note(Notice(Severity.CRITICAL, "STRAY_ORDER", message, one.market))
+        for notice in self._desk.review(now_us):
+            self._note(notice)
+        if remote.trouble != self._trouble:
+            self._trouble = remote.trouble
+            log.warning("venue_trouble", because=self._trouble or "none any more", **self._identity)
+
+    def _part(self) -> None:
+        """Leave nothing at the venue, whatever ends this executor."""
+        if self._remote is None or not self._is_open:
+            return
+        try:
+            self._remote.cancel_all(self._clock())
+        except StateError as error:
+            log.critical("venue_not_cleared", because=str(error), **self._identity)
+        self._remote.close(_CLOSE_S)
 
     def _obey(self) -> None:
         """Do what the ladder and the breakers ask for, before anything else is decided."""
@@ -233,11 +266,14 @@ class ExecutorRunner:
     def _tell(self) -> None:
         notices, self._supervisor.notices = self._supervisor.notices, []
         for notice in notices:
-            log.warning("executor_notice", code=notice.code, message=notice.message, **self._identity)
-            self._alert(notice.severity, notice.code, notice.message, notice.market)
+            self._note(notice)
         commands, self._supervisor.commands = self._supervisor.commands, []
         key = command_key(self._desk.mode, self._desk.account)
         self._journal.write([Outgoing(command, key, self._commands.partition) for command in commands])
+
+    def _note(self, notice: Notice) -> None:
+        log.warning("executor_notice", code=notice.code, message=notice.message, **self._identity)
+        self._alert(notice.severity, notice.code, notice.message, notice.market)
 
     def _publish_metric(self) -> None:
         self._metrics_us = self._clock()
@@ -380,8 +416,10 @@ class ExecutorRunner:
         desk = self._desk
         restored = restore(self._settings, self._decoder, desk.mode, partition)
         desk.remember(restored.nonces)
-        orphans = [report for report in restored.cancelled(now_us) if report.market in desk.listings]
-        self._journal.write([self._outgoing(report) for report in orphans])
+        if self._remote is None:
+            # Orders that end with the process of their venue.
+            orphans = [report for report in restored.cancelled(now_us) if report.market in desk.listings]
+            self._journal.write([self._outgoing(report) for report in orphans])
         changed = []
         for market in desk.markets_of(partition):
             position = restored.positions.get(market)
@@ -393,9 +431,17 @@ class ExecutorRunner:
                 changed.append(position)
             desk.positions[market] = position
         self._journal.write([self._outgoing_position(position) for position in changed])
+        if self._remote is not None:
+            recovered = recovered_orders(restored.intents, restored.reports, now_us - 10 * desk.expiry_us)
+            listed = [one for one in recovered if one.order.market in desk.listings]
+            desk.recover(listed, [report.trade_id for report in restored.reports if report.trade_id is not None])
 
     def _leave(self) -> None:
         self._carry_out(self._desk.cancel_all(self._clock()))
+        if self._remote is not None:
+            while self._desk.blotter.live_count and not self._stop.has_run_out():
+                self._report(self._desk.take(self._remote.poll(self._clock())))
+                time.sleep(_POLL_S)
 
     def _alert(self, severity: Severity, code: str, message: str, market: Market | None = None) -> None:
         venue, symbol = market or (None, None)
@@ -415,7 +461,7 @@ class ExecutorRunner:
             component=_COMPONENT,
             instance=f"{self._desk.mode}|{self._desk.account}",
             ts_metric=now_us,
-            counters=dict(self._desk.counts),
+            counters={**self._desk.counts, **(self._remote.counters if self._remote is not None else {})},
             gauges={f"latency_ms.{name}": value for name, value in self._latency.gauges().items()}
             | self._supervisor.gauges()
             | self._money.gauges(),
