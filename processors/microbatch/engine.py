@@ -73,6 +73,7 @@ class MicroBatchEngine:
         instruments: Instruments,
         clock: Clock,
         fetch_wait_ms: int,
+        fetch_bytes: int,
     ) -> None:
         self.config = config
         self.bootstrap = bootstrap
@@ -81,6 +82,7 @@ class MicroBatchEngine:
         self.instruments = instruments
         self.clock = clock
         self.fetch_wait_ms = fetch_wait_ms
+        self.fetch_bytes = fetch_bytes
         self.codecs: Mapping[type[Record], Codec] = {}
         self.model: Model | None = None
         self.latency = LatencyWindow()
