@@ -136,9 +136,9 @@ def _at_rate(run: Run, workers: Workers, rate: int, seconds: float, markets: int
     }
 
 
-def start_pacer(run: Run, rate: int, seconds: float, markets: int) -> Child:
-    """Start a pacer against a run's broker, as a process of its own."""
-    arguments = ["--rate", str(rate), "--seconds", str(seconds), "--markets", str(markets)]
+def start_pacer(run: Run, rate: int, seconds: float, markets: int, *, books: str = "") -> Child:
+    """Start a pacer against a run's broker, as a process of its own; `books` is a venue whose books it sends too."""
+    arguments = ["--rate", str(rate), "--seconds", str(seconds), "--markets", str(markets), "--books", books]
     child = Child(
         "pacer",
         [sys.executable, "-m", "infra.bench.pacer", *arguments],

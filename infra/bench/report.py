@@ -102,7 +102,13 @@ are p50 / p99 / p99.9 / max. What the worker reports itself goes on to the broke
 over the last few thousand records, in the second half of the run, the median p50 and the greatest of all else. Rates
 rise until one is not kept up with: the last trade came more than a second late, or the sender could not keep its
 pace. `worker, cores` is CPU seconds a second. Broker, sender and worker share the machine, and trades are
-republished.""",
+republished.
+
+`orders` is a run of its own: all stages, trades of the other markets at the rate, and ten times a second the whole book
+of each quoted market, whose mid walks by ticks; then the executor, on paper. The time is from the receipt of the tick
+that crossed a grid point, which the decision names as its cause, to the moment at which the executor hands an order to
+its venue's adapter: after the decision was published and read, and the order was journalled in an acknowledged
+transaction. It is of all orders, those of the first seconds too.""",
     "codec": """\
 Ticks as above, and trades and bars made of them, in one thread without Kafka: CPU time of the thread, the best of
 five passes. `columns` are the compiled decoder and encoders on batches of 4,096 and of 512 records, `codec` the
@@ -133,6 +139,7 @@ _LABELS = {
     "rss_mb": "RSS MiB",
     "tick_to_bar_ms": "tick to bar, ms",
     "tick_to_trade_ms": "tick to trade, ms",
+    "tick_to_order_ms": "tick to order, ms",
     "worker_reported_ms": "worker's own, ms",
     "behind_at_end_ms": "behind at the end, ms",
     "send_lag_p99_ms": "sender's lag p99, ms",

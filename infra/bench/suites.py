@@ -16,6 +16,7 @@ from infra.bench.growth import CASES, QUICK_CASES, grow
 from infra.bench.latency import paced
 from infra.bench.log import BATCH_BYTES, TickLog
 from infra.bench.memory import memory as watch_memory
+from infra.bench.orders import tick_to_order
 from infra.bench.peers import PEERS, peer
 from infra.bench.profile import profile_results
 from infra.bench.sinks import sink_results
@@ -41,6 +42,7 @@ _ROOF = "consumer-performance"
 _LOG_RATE, _QUICK_LOG_RATE = 100_000, 5_000
 _RATES = (1_000, 10_000, 20_000, 50_000, 100_000, 200_000)
 _QUICK_RATES = (1_000,)
+_ORDER_RATE = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,9 @@ def latency(options: Options, rates: Sequence[int] = ()) -> dict[str, Any]:
     chosen = tuple(rates) or (_QUICK_RATES if options.is_quick else _RATES)
     with _ground(options, "latency") as ground:
         results = paced(ground, chosen, seconds, _MARKETS, options.say, publish_trades=True)
+        # The first seconds have too little history to quote.
+        order_rate, order_seconds = (1_000, 10.0) if options.is_quick else (_ORDER_RATE, 60.0)
+        results.append(tick_to_order(ground, order_rate, order_seconds, _MARKETS, options.say))
     parameters = {
         "seconds": seconds,
         "markets": _MARKETS,

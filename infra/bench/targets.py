@@ -61,6 +61,13 @@ def targets(documents: Mapping[str, Document]) -> list[Target]:
                 ("the worker's memory, MiB", 400.0, ("rss_mb",)),
             )
         ),
+        target(
+            "tick to order at the venue adapter, p99 ms at 10,000 ticks/s",
+            "latency",
+            50.0,
+            _measure("orders-10000-per-s", "tick_to_order_ms", "p99"),
+            is_least=False,
+        ),
         target("CPU a tick, dearest/cheapest of 1 to 1,000 markets", "growth", 1.3, _spread, is_least=False),
         target("memory, end/middle of the run", "memory", 1.02, _memory, is_least=False),
         *(

@@ -45,7 +45,13 @@ def demo(
     instruments = Instruments.load(settings.instruments or DEFAULT_PATH)
     chosen = Source() if source == "sim" else capture_source(Path(source), venue, instruments)
     folder = _folder(settings.data_dir.absolute())
-    stack = LocalStack(folder, kafka=kafka, partitions=settings.kafka_partitions, prefix=settings.topic_prefix)
+    stack = LocalStack(
+        folder,
+        kafka=kafka,
+        partitions=settings.kafka_partitions,
+        prefix=settings.topic_prefix,
+        instruments=settings.instruments,
+    )
     run = DemoRun(stack, chosen, settings_of=_settings_of, logs=folder / "logs", say=progress)
     has_started = Event()
     with _interruptible(has_started) as was_interrupted:

@@ -23,10 +23,13 @@ _COMMANDS = {
     "sink": ("infra.cli.sink", "sink_app"),
     "replay": ("infra.cli.replay", "replay"),
     "simulate": ("infra.cli.simulate", "simulate_app"),
+    "halt": ("infra.cli.halt", "halt"),
+    "resume": ("infra.cli.halt", "resume"),
     "train": ("infra.cli.train", "train"),
     "bench": ("infra.cli.bench", "bench_app"),
     "schemas": ("infra.cli.contracts", "schemas_app"),
     "topics": ("infra.cli.contracts", "topics_app"),
+    "instruments": ("infra.cli.instruments", "instruments_app"),
     "config": ("infra.cli.config", "config_app"),
 }
 

@@ -192,6 +192,7 @@ def _hold(settings: Settings, *, kafka: str, registry: str) -> None:
         ports=_ports(settings, kafka),
         partitions=settings.kafka_partitions,
         prefix=settings.topic_prefix,
+        instruments=settings.instruments,
         influx_org=settings.influxdb_org,
         influx_bucket=settings.influxdb_bucket,
         influx_token=settings.influxdb_token.get_secret_value(),

@@ -19,12 +19,13 @@ from infra.local.ports import LOOPBACK, choose_port
 from infra.local.process import Child
 from infra.local.redis import RedisServer
 from infra.local.service import answers
-from infra.runtime.settings import PREFIX
+from infra.runtime.settings import PREFIX, load_settings
 from infra.runtime.topics import create_topics
 from schemas.codec import committed_subjects, committed_versions
 from schemas.errors import ConfigurationError
 from schemas.registry import Registry
 from schemas.topics import DEFAULT_PARTITIONS, TOPICS
+from sinks.instruments import load_instruments
 
 __all__ = ["LocalStack", "Ports"]
 
@@ -43,7 +44,7 @@ class Ports:
 
 
 class LocalStack:
-    """The services, with topics and schemas in place; enter it as a context, or call `start` and `stop`.
+    """The services, with topics, schemas and instruments in place; enter it as a context, or call `start` and `stop`.
 
     Args:
         data_dir: Where the services keep their files and logs; real Kafka and InfluxDB serve again what they kept.
@@ -52,6 +53,7 @@ class LocalStack:
         ports: Ports of the services.
         partitions: Partitions of every topic.
         prefix: Prefix of the output topics.
+        instruments: File of the instruments; the built-in one where None.
         influx_org: Organisation of InfluxDB.
         influx_bucket: Bucket of InfluxDB.
         influx_token: Token of InfluxDB; a random one where empty.
@@ -70,6 +72,7 @@ class LocalStack:
         ports: Ports | None = None,
         partitions: int = DEFAULT_PARTITIONS,
         prefix: str = "",
+        instruments: Path | None = None,
         influx_org: str = "flashmm",
         influx_bucket: str = "metrics",
         influx_token: str = "",
@@ -85,6 +88,7 @@ class LocalStack:
         self._ports = ports or Ports()
         self._partitions = partitions
         self._prefix = prefix
+        self._instruments = instruments
         self._influx_org = influx_org
         self._influx_bucket = influx_bucket
         self._influx_token = influx_token or secrets.token_urlsafe(32)
@@ -116,7 +120,7 @@ class LocalStack:
         return dict(self._described)
 
     def start(self) -> None:
-        """Start everything and wait until it serves, with topics created and schemas registered.
+        """Start everything and wait until it serves, with topics created, schemas registered and instruments loaded.
 
         Raises:
             ConfigurationError: a program is missing, or a port is in use.
@@ -160,6 +164,15 @@ class LocalStack:
             for subject in committed_subjects():
                 for version in committed_versions(subject):
                     client.register(subject, version)
+        load_instruments(
+            load_settings(
+                kafka_bootstrap=self._environment[f"{PREFIX}KAFKA_BOOTSTRAP"],
+                kafka_partitions=self._partitions,
+                registry_url=self._environment[f"{PREFIX}REGISTRY_URL"],
+                topic_prefix=self._prefix,
+                instruments=self._instruments,
+            )
+        )
         self.check()
 
     def _create_topics(self) -> None:

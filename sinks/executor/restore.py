@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
-
-from infra.runtime.kafka import consumer_config
 from infra.runtime.settings import Settings
 from schemas.enums import Mode, OrderStatus
-from schemas.errors import CodecError, ServiceUnavailable
 from schemas.reasons import OrderReason
-from schemas.records import ExecutionReport, Market, OrderIntent, Position, Record
+from schemas.records import ExecutionReport, Market, OrderIntent, Position
 from schemas.topics import topic_of
-from sinks.decoding import Decoder, delivery_of
+from sinks.decoding import Decoder
 from sinks.executor.positions import apply_fill
+from sinks.log import log_reader
 
 __all__ = ["Restored", "log_end", "restore"]
 
-_ANSWER_S = 10.0
 _REPORTS_SEARCHED = 20_000
 _INTENTS_SEARCHED = 20_000
 _OPEN = (OrderStatus.OPEN, OrderStatus.PARTIAL)
@@ -34,6 +30,7 @@ class Restored:
         orphans: Orders last reported open: their executor did not live to cancel them.
         executions_end: Offset after the last execution.
         nonces: Of the orders that the journal holds, as far back as an order can live.
+        intents, reports: What was asked and told of orders, as far back, in the order of the log.
     """
 
     positions: dict[Market, Position] = field(default_factory=dict)
@@ -41,6 +38,8 @@ class Restored:
     orphans: dict[str, ExecutionReport] = field(default_factory=dict)
     executions_end: int = 0
     nonces: set[int] = field(default_factory=set)
+    intents: list[OrderIntent] = field(default_factory=list)
+    reports: list[ExecutionReport] = field(default_factory=list)
 
     def take_position(self, position: Position) -> None:
         """Take a position; the last one of a market holds."""
@@ -48,6 +47,7 @@ class Restored:
 
     def take_execution(self, report: ExecutionReport, offset: int) -> None:
         """Take an execution in the order of the log, after the positions."""
+        self.reports.append(report)
         if report.status in _OPEN:
             self.orphans[report.order_id] = report
         else:
@@ -85,72 +85,36 @@ def restore(settings: Settings, decoder: Decoder, mode: Mode, partition: int) ->
     executions = topic_of(ExecutionReport).full_name(settings.topic_prefix)
     orders = topic_of(OrderIntent).full_name(settings.topic_prefix)
     owner = (mode, settings.account)
-    with _reader(settings) as consumer:
-        start, end = _ends(consumer, settings, positions, partition)
-        for record, _ in _records(consumer, settings, decoder, (positions, partition, start, end)):
+    with log_reader(settings, decoder) as log:
+        start, end = log.ends(positions, partition)
+        for record, _ in log.records(positions, partition, start, end):
             if isinstance(record, Position) and (record.mode, record.account) == owner:
                 restored.take_position(record)
-        start, end = _ends(consumer, settings, executions, partition)
+        start, end = log.ends(executions, partition)
         restored.executions_end = end
         first = max(start, _first_needed(restored.positions, end))
-        for record, offset in _records(consumer, settings, decoder, (executions, partition, first, end)):
+        for record, offset in log.records(executions, partition, first, end):
             if isinstance(record, ExecutionReport) and (record.mode, record.account) == owner:
                 restored.take_execution(record, offset)
-        start, end = _ends(consumer, settings, orders, partition)
+        start, end = log.ends(orders, partition)
         first = max(start, end - _INTENTS_SEARCHED)
-        for record, _ in _records(consumer, settings, decoder, (orders, partition, first, end)):
+        for record, _ in log.records(orders, partition, first, end):
             if isinstance(record, OrderIntent) and (record.mode, record.account) == owner and record.nonce is not None:
                 restored.nonces.add(record.nonce)
+                restored.intents.append(record)
     return restored
 
 
-def log_end(settings: Settings, topic: str, partition: int, back: int = 0) -> int:
+def log_end(settings: Settings, decoder: Decoder, topic: str, partition: int, back: int = 0) -> int:
     """Give the offset `back` records before the end of a partition, or its start where it is shorter.
 
     Raises:
         ServiceUnavailable: the broker does not answer in time.
     """
-    with _reader(settings) as consumer:
-        start, end = _ends(consumer, settings, topic, partition)
+    with log_reader(settings, decoder) as log:
+        start, end = log.ends(topic, partition)
     return max(start, end - back)
 
 
 def _first_needed(positions: Mapping[Market, Position], end: int) -> int:
     return min([position.executions_offset for position in positions.values()] + [max(0, end - _REPORTS_SEARCHED)])
-
-
-def _reader(settings: Settings) -> Consumer:
-    # A group name is demanded, but nothing joins it and nothing is committed: partitions are assigned by hand.
-    return Consumer(consumer_config(settings, "flashmm-reader", **{"enable.partition.eof": True}))
-
-
-def _ends(consumer: Consumer, settings: Settings, topic: str, partition: int) -> tuple[int, int]:
-    try:
-        start, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_ANSWER_S)
-    except KafkaException as error:
-        detail = f"{topic} {partition}: {error.args[0].str()}"
-        raise ServiceUnavailable("Kafka", settings.kafka_bootstrap, detail) from error
-    return start, end
-
-
-def _records(
-    consumer: Consumer, settings: Settings, decoder: Decoder, span: tuple[str, int, int, int]
-) -> Iterator[tuple[Record, int]]:
-    topic, partition, start, end = span
-    offset = start
-    if start < end:
-        consumer.assign([TopicPartition(topic, partition, start)])
-    while offset < end:
-        message = consumer.poll(_ANSWER_S)
-        error = message.error() if message is not None else None
-        if error is not None and error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  librdkafka spells it so
-            return
-        if message is None or error is not None:
-            why = error.str() if error is not None else "no answer"
-            raise ServiceUnavailable("Kafka", settings.kafka_bootstrap, f"reading {topic} {partition}: {why}")
-        delivery = delivery_of(message)
-        offset = delivery.offset + 1
-        try:
-            yield decoder.decode(delivery), delivery.offset
-        except CodecError:
-            continue  # not a record of ours: the sinks that consume the topic describe it as a dead letter

@@ -62,10 +62,12 @@ def test_one_command_runs_all_and_writes_their_page(tmp_path: Path) -> None:
     assert set(results["engine"]) == {"flashmm", "flashmm-with-trades", "consumer-performance"}
     assert all(result["ticks_per_s"] > 0 for result in results["engine"].values())
     assert documents["engine"]["ratios"]["flashmm/consumer-performance"] > 0
-    (paced,) = results["latency"].values()
+    paced, ordered = results["latency"].values()
     assert list(paced["tick_to_bar_ms"]) == ["p50", "p99", "p99_9", "max"]
     assert paced["tick_to_trade_ms_samples"] > 0
     assert paced["kept_up"] in (True, False)
+    assert ordered["tick_to_order_ms_samples"] > 0
+    assert ordered["tick_to_order_ms"]["p99"] > 0
     (case,) = results["growth"].values()
     assert case["cpu_us_per_tick"] > 0
     assert results["memory"]["memory"]["rss_end_mb"] > 0

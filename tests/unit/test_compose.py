@@ -18,7 +18,7 @@ DOCUMENT: dict[str, Any] = yaml.safe_load(COMPOSE)
 SERVICES: dict[str, dict[str, Any]] = DOCUMENT["services"]
 INTERPOLATION = re.compile(r"\$\{(?P<name>\w+)(?P<operator>:?[-?])?(?P<word>[^}]*)\}")
 SECRET = re.compile("PASSWORD|TOKEN|SECRET")
-JOBS = {"topics", "schemas"}
+JOBS = {"topics", "schemas", "instruments"}
 # They read Kafka or write to it and listen to nobody; when they fail they end, and are started again.
 WITHOUT_A_PORT = {name for name in SERVICES if name.startswith(("producer-", "sink-"))} | JOBS
 # Its image is not known to hold a program to ask with, and nothing waits for it.

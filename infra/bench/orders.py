@@ -1,0 +1,83 @@
+"""From a tick to the orders that it leads to, at an even rate: all stages, then the executor on paper."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Self
+
+from infra.bench.ground import Ground, Run
+from infra.bench.latency import start_pacer
+from infra.bench.worker import ROOT, Workers
+from infra.local.process import Child
+from schemas.errors import StateError
+from schemas.records import OrderIntent
+
+__all__ = ["tick_to_order"]
+
+_VENUE = "sim-sei-clob"
+_STAGES = "normalise,bars,features,inference,quoting"
+_READY_S = 90.0
+_SLACK_S = 60.0
+_LATENCY = "latency_ms.tick_to_order"
+_MEASURES = ("p50", "p99", "p99_9", "max")
+
+
+def tick_to_order(
+    ground: Ground, rate: int, seconds: float, markets: int, say: Callable[[str], None]
+) -> dict[str, object]:
+    """Pace ticks and the books of quoted markets through a worker with all stages and an executor.
+
+    Raises:
+        StateError: no order was sent, so nothing was measured.
+    """
+    run = ground.run("orders")
+    with Workers(run, stages=_STAGES, quoted_venues=_VENUE) as workers, _Executor(run) as executor:
+        workers.wait_owned(_READY_S)
+        before = len(workers.samples)
+        pacer = start_pacer(run, rate, seconds, markets, books=_VENUE)
+        while pacer.is_alive:
+            workers.poll()
+            executor.child.check()
+        watched = workers.samples[before:]
+        workers.wait_drained(_SLACK_S)
+        gauges = executor.gauges(workers)
+        orders = sum(workers.observer.ends(OrderIntent).values())
+    elapsed = watched[-1].time_s - watched[0].time_s
+    latency = {measure: round(gauges[f"{_LATENCY}.{measure}"], 2) for measure in _MEASURES}
+    say(f"{rate:,} ticks/s: tick to order {latency}")
+    return {
+        "name": f"orders-{rate}-per-s",
+        "tick_to_order_ms": latency,
+        "tick_to_order_ms_samples": orders,
+        "seconds": seconds,
+        "worker_cores": round((watched[-1].cpu_s - watched[0].cpu_s) / elapsed, 2),
+        "rss_mb": round(max(sample.rss for sample in watched) / 2**20),
+    }
+
+
+class _Executor:
+    """`flashmm sink executor` of a run, entered as a context."""
+
+    def __init__(self, run: Run) -> None:
+        self.child = Child(
+            "executor",
+            [sys.executable, "-m", "infra.cli", "sink", "executor"],
+            log=run.ground.folder / "executor.log",
+            environment=run.environment(quoted_venues=_VENUE),
+            cwd=ROOT,
+        )
+
+    def __enter__(self) -> Self:
+        self.child.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.child.kill()
+
+    def gauges(self, workers: Workers) -> dict[str, float]:
+        """Give what it reported last."""
+        for (component, _), metric in workers.observer.totals.latest.items():
+            if component == "executor" and f"{_LATENCY}.p99" in metric.gauges:
+                return dict(metric.gauges)
+        raise StateError(f"no order was sent; see {self.child.log}")
