@@ -58,6 +58,11 @@ class Side(StrEnum):
     BUY = "BUY"
     SELL = "SELL"
 
+    @property
+    def opposite(self) -> Side:
+        """The side that trades with this one; NONE has none."""
+        return {Side.BUY: Side.SELL, Side.SELL: Side.BUY}.get(self, Side.NONE)
+
 
 class Flag(IntFlag):
     """Quality and provenance marks, bits of the `flags` field of every market record."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum, unique
 
-__all__ = ["AccountReason", "DeadLetterReason", "DenyReason", "OrderReason", "RejectReason"]
+__all__ = ["AccountReason", "DeadLetterReason", "DenyReason", "FlattenReason", "OrderReason", "RejectReason"]
 
 
 @unique
@@ -81,6 +81,16 @@ class DenyReason(StrEnum):
     """The best bid is not below the best ask."""
     STALE_DATA = "STALE_DATA"
     """The last book change is older than the quoting limit."""
+    MARKET_TOO_WIDE = "MARKET_TOO_WIDE"
+    """The market's own spread is wider than the limit: its mid says little."""
+    DISCONNECTED = "DISCONNECTED"
+    """The book is LIVE again, but not for long enough: the breaker DISCONNECT is open."""
+    EXTREME_MARKET = "EXTREME_MARKET"
+    """The mid moves as it never should: the breaker EXTREME_MARKET is open."""
+    MODEL_UNAVAILABLE = "MODEL_UNAVAILABLE"
+    """A model is required, and there is no prediction of one, or the breaker DRIFT is open."""
+    MARKET_JUMP = "MARKET_JUMP"
+    """The mid of the market, or of another of its group, moved too far between two grid points: a pull."""
     POSITION_UNKNOWN = "POSITION_UNKNOWN"
     """No position record yet: the executor writes a zero one when it starts."""
     POSITION_LIMIT_LONG = "POSITION_LIMIT_LONG"
@@ -95,6 +105,14 @@ class DenyReason(StrEnum):
     """The computed bid and ask would cross each other or the book after rounding."""
     BELOW_MINIMUM = "BELOW_MINIMUM"
     """The order would be smaller than the instrument's minimum size or notional."""
+    ORDER_SIZE = "ORDER_SIZE"
+    """The order would be worth more than one order may be."""
+    PRICE_BAND = "PRICE_BAND"
+    """The order would be further from the mid than the limit."""
+    SPREAD_TOO_NARROW = "SPREAD_TOO_NARROW"
+    """Our bid and ask would be closer to each other than the limit."""
+    SPREAD_TOO_WIDE = "SPREAD_TOO_WIDE"
+    """Our bid and ask would be further from each other than the limit."""
 
 
 @unique
@@ -107,6 +125,8 @@ class AccountReason(StrEnum):
     """The account is REDUCING, and the order could make the position larger."""
     ORDER_UNKNOWN = "ORDER_UNKNOWN"
     """The fate of another order of the market is not known yet."""
+    NOT_RECONCILED = "NOT_RECONCILED"
+    """What the venue holds has not been read lately, or its position is not the sum of our fills."""
     POSITION_UNKNOWN = "POSITION_UNKNOWN"
     """The position of the market is not known."""
     MARK_UNKNOWN = "MARK_UNKNOWN"
@@ -122,8 +142,24 @@ class AccountReason(StrEnum):
 
 
 @unique
+class FlattenReason(StrEnum):
+    """Why a position that is to be closed is not closed now; an order that is refused by a rule has the rule's code."""
+
+    ORDERS_LIVE = "ORDERS_LIVE"
+    """Orders of the market may still fill: it waits until all are gone."""
+    POSITION_UNKNOWN = "POSITION_UNKNOWN"
+    """The position of the market is not known."""
+    BOOK_UNKNOWN = "BOOK_UNKNOWN"
+    """The displayed book is not live, stale, one-sided or crossed, so there is no price to measure from."""
+    NO_LIQUIDITY = "NO_LIQUIDITY"
+    """Too little is displayed within the price cap for the part of it that may be taken to make an order."""
+    BELOW_MINIMUM = "BELOW_MINIMUM"
+    """What is left is smaller than the smallest order of the market: it stays."""
+
+
+@unique
 class OrderReason(StrEnum):
-    """Why an order was rejected or cancelled."""
+    """Why an order was rejected or cancelled, or placed for anything besides its target."""
 
     TARGET_CHANGED = "TARGET_CHANGED"
     """The newest decision does not ask for it any more."""
@@ -133,8 +169,22 @@ class OrderReason(StrEnum):
     """The executor ends, or hands the market to another one."""
     EXECUTOR_RESTARTED = "EXECUTOR_RESTARTED"
     """Found open after a crash; a paper venue's orders end with its process."""
+    NOT_SENT = "NOT_SENT"
+    """Its cancel came before it was sent to the venue: it never was."""
+    NOT_SENT_IN_TIME = "NOT_SENT_IN_TIME"
+    """The budget of requests did not let it out in time: it never was sent."""
+    VENUE_REFUSED = "VENUE_REFUSED"
+    """The venue refused it; its words follow."""
+    TRADING_HALTED = "TRADING_HALTED"
+    """A halt or a breaker does not let it rest."""
+    WIDENED = "WIDENED"
+    """Placed, at a price further from the fair one than its decision asked for."""
+    FLATTENED = "FLATTENED"
+    """Placed, to close a position: it takes, and only reduces."""
     EXPIRED = "EXPIRED"
     """Its expiry passed: the venue forgot it by itself."""
+    NOT_FILLED_AT_ONCE = "NOT_FILLED_AT_ONCE"
+    """An IOC order: what could not trade when it arrived."""
     POST_ONLY_WOULD_CROSS = "POST_ONLY_WOULD_CROSS"
     """It would have taken when it arrived."""
     BOOK_NOT_LIVE = "BOOK_NOT_LIVE"

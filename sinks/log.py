@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,6 +17,8 @@ from sinks.decoding import Decoder, delivery_of
 __all__ = ["LogReader", "log_reader"]
 
 _ANSWER_S = 10.0
+# A partition that was just created is led a moment later.
+_LEADERLESS = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
 
 
 class LogReader:
@@ -32,11 +35,16 @@ class LogReader:
         Raises:
             ServiceUnavailable: the broker does not answer in time.
         """
-        try:
-            start, end = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_ANSWER_S)
-        except KafkaException as error:
-            raise self._unavailable(f"{topic} {partition}: {error.args[0].str()}") from error
-        return start, end
+        deadline = time.monotonic() + _ANSWER_S
+        while True:
+            try:
+                start, end = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_ANSWER_S)
+            except KafkaException as error:
+                if error.args[0].code() not in _LEADERLESS or time.monotonic() > deadline:
+                    raise self._unavailable(f"{topic} {partition}: {error.args[0].str()}") from error
+                time.sleep(0.05)
+            else:
+                return start, end
 
     def records(self, topic: str, partition: int, start: int, end: int) -> Iterator[tuple[Record, int]]:
         """Give the records of a span with their offsets; what is no record of ours is passed over.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from schemas.enums import Mode, OrderAction, Side, TimeInForce
+from schemas.reasons import OrderReason
 from schemas.records import Market, OrderIntent
-from sinks.executor.orders import Order
 from sinks.executor.port import Answered, Request, VenueEvent
 
 FAR_US = 1 << 53
@@ -21,11 +21,11 @@ def request(
     size: int = 0,
     *,
     ts_expire: int = FAR_US,
+    ts_due: int | None = None,
+    tick_offset: int | None = None,
+    time_in_force: TimeInForce = TimeInForce.POST_ONLY,
 ) -> Request:
     """Ask for an order by a name of up to seven letters, which is its nonce."""
-    order = Order(
-        nonce=int.from_bytes(name.encode()), market=market, side=side, price=price, size=size, ts_expire=ts_expire
-    )
     intent = OrderIntent(
         order_id=name,
         decision_id="d",
@@ -37,9 +37,12 @@ def request(
         side=side,
         price=price,
         size=size,
-        time_in_force=TimeInForce.POST_ONLY,
-        nonce=order.nonce,
+        time_in_force=time_in_force,
+        nonce=int.from_bytes(name.encode()),
         ts_expire=ts_expire,
+        reason=OrderReason.TARGET_CHANGED if action is OrderAction.CANCEL else None,
+        ts_due=ts_due,
+        tick_offset=tick_offset,
         ts_intent=0,
         ts_cause=0,
         cause_topic="trading.quotes",
@@ -47,7 +50,7 @@ def request(
         cause_first_offset=40,
         cause_offset=40,
     )
-    return Request(action, order, intent)
+    return Request.of(intent)
 
 
 def name_of(event: VenueEvent) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 
-from schemas.reasons import AccountReason, DeadLetterReason, DenyReason, OrderReason, RejectReason
+from schemas.reasons import AccountReason, DeadLetterReason, DenyReason, FlattenReason, OrderReason, RejectReason
 
 __all__ = ["PAGE", "markdown"]
 
@@ -25,7 +25,8 @@ Nothing is dropped without a code. A code, once written, keeps its meaning.
 _SECTIONS: tuple[tuple[str, str, type[StrEnum]], ...] = (
     ("Quotes denied", "`reasons` of `trading.quotes`", DenyReason),
     ("Orders not sent", "`denied_…` of the executor's counters", AccountReason),
-    ("Orders refused and cancelled", "`reason` of `trading.executions`", OrderReason),
+    ("Positions not closed", "alerts `FLATTEN_BLOCKED`, and `flatten_…` of the executor's counters", FlattenReason),
+    ("Orders refused and cancelled", "`reason` of `trading.executions` and `trading.orders`", OrderReason),
     ("Ticks rejected", "counters of the normaliser, and `ticks.rejected` of a run's summary", RejectReason),
     ("Dead letters", "`reason` of `ops.dead-letters`", DeadLetterReason),
 )

@@ -24,7 +24,6 @@ from pydantic_settings import (
 from schemas.enums import Mode
 from schemas.errors import ConfigurationError, DoesNotFit
 from schemas.numbers import NOTIONAL_SCALE, to_units
-from schemas.venues.citrex.messages import MAINNET
 
 __all__ = ["PREFIX", "Settings", "config_file", "dotenv_names", "load_settings"]
 
@@ -80,12 +79,32 @@ class Settings(BaseSettings):
     binance_rest_url: str = Field("https://api.binance.com", description="Binance spot REST, for depth snapshots.")
     binance_symbols: str = Field("BTCUSDT", description="Binance symbols, comma-separated.")
     citrex_rest_url: str = Field(
-        MAINNET.rest_url, description="Citrex REST addresses, comma-separated; the next is tried when one fails."
+        "",
+        description="Citrex REST addresses, comma-separated; empty: the network's own. Producers try the next when one "
+        "fails, the executor speaks to the first.",
     )
     citrex_symbols: str = Field("SEI/USDC-PERP", description="Citrex markets to poll, comma-separated.")
     citrex_poll_ms: int = Field(500, ge=50, description="Wait between two questions for a market's book.")
     citrex_max_book_age_ms: int = Field(
         2_000, ge=100, description="A polled book that was asked for longer ago is STALE."
+    )
+    citrex_private_key: SecretStr = Field(
+        SecretStr(""),
+        validation_alias=_seed("CITREX_PRIVATE_KEY", "citrex_private_key"),
+        description="Key of the account that trades on Citrex, 32 bytes in hexadecimal; from the environment only.",
+    )
+    citrex_sub_account: int = Field(0, ge=0, le=255, description="Its sub-account; one executor an account has it.")
+    citrex_account_poll_ms: int = Field(
+        500, ge=50, le=2_000, description="Orders, positions and trades of the account are read so often."
+    )
+    citrex_account_requests_per_s: int = Field(
+        20, ge=5, le=1_000, description="Budget for the questions about the account; orders have their own."
+    )
+    citrex_timeout_ms: int = Field(
+        3_000, ge=100, le=10_000, description="A request of the account that has no answer by then never has one."
+    )
+    citrex_max_skew_ms: int = Field(
+        2_000, ge=10, le=4_000, description="Nothing new is sent while the venue's clock is further from ours."
     )
     citrex_requests_per_s: int = Field(10, ge=1, le=1_000, description="Budget for all questions to Citrex together.")
     instruments: Path | None = Field(None, description="TOML file of instruments; the built-in one where unset.")
@@ -152,9 +171,9 @@ class Settings(BaseSettings):
     trading_enabled: bool = Field(
         False,
         validation_alias=_seed("TRADING_ENABLED", "trading_enabled"),
-        description="Allows real venues. None exists yet.",
+        description="Allows real venues: citrex and citrex-testnet.",
     )
-    executor_mode: Mode = Field(Mode.PAPER, description="Where orders go: paper or dry_run.")
+    executor_mode: Mode = Field(Mode.PAPER, description="Where orders go: paper, dry_run or citrex.")
     account: str = Field("demo", pattern=r"^[A-Za-z0-9._-]+$", description="Account that a worker quotes for.")
     quoted_venues: str = Field("sim-sei-clob", description="Venues whose books are quoted, comma-separated.")
     max_position_quote: str = Field(
@@ -171,6 +190,50 @@ class Settings(BaseSettings):
     sends_for_cancels: int = Field(
         50, ge=1, description="How many of those requests new orders leave free, so that cancels always pass."
     )
+    dead_man_ms: int = Field(
+        2_000, ge=200, description="Orders of a market are cancelled when no decision came for it for longer."
+    )
+    widen_pct: int = Field(
+        200,
+        ge=100,
+        le=10_000,
+        description="Distance of quotes from the fair price, in percent, at the rung WIDEN and while orders are late.",
+    )
+    flatten_price_bps: int = Field(
+        50, ge=0, lt=10_000, description="An order that closes a position is no further from the mid of the book."
+    )
+    flatten_participation_pct: int = Field(
+        25, ge=1, le=100, description="Part of the size displayed within that price that such an order may take."
+    )
+    flatten_interval_ms: int = Field(1_000, ge=200, description="Time between two such orders of a market.")
+    flatten_book_age_ms: int = Field(
+        2_000, ge=100, description="Nothing is taken from a book that was not heard of for longer."
+    )
+    breaker_latency_ms: int = Field(
+        1_000, ge=1, description="LATENCY opens when more than 1 % of orders leave later than this after their tick."
+    )
+    breaker_latency_window_ms: int = Field(10_000, ge=1_000, description="How far back LATENCY looks.")
+    breaker_inventory_pct: int = Field(
+        150,
+        ge=100,
+        description="INVENTORY opens when a position is worth more than so many percent of its limit.",
+    )
+    breaker_escalate_ms: int = Field(
+        60_000,
+        ge=1_000,
+        description="INVENTORY halts the account (STOP_NEW) when it cannot close a position for so long.",
+    )
+    breaker_rest_ms: int = Field(5_000, ge=0, description="How long nothing bad must be seen before a trial.")
+    breaker_trial_ms: int = Field(10_000, ge=0, description="How long a trial takes before a breaker closes.")
+    refresh_bps: int = Field(
+        1,
+        ge=0,
+        le=9_999,
+        description="An order so near to the price that is asked for stays, with its place in the queue.",
+    )
+    refresh_open_pct: int = Field(
+        50, ge=1, le=100, description="Part of the size asked for that must be open in an order for it to stay."
+    )
     quote_frequency_hz: int = Field(
         5,
         ge=1,
@@ -186,6 +249,30 @@ class Settings(BaseSettings):
         1_000, ge=1, description="Nobody quotes on a book unchanged and unconfirmed for longer."
     )
     max_orders_per_s: int = Field(10, ge=1, description="Order changes a second and market.")
+    pull_jump_bps: int = Field(
+        20, ge=1, le=10_000, description="A mid of the group that moves further between grid points pulls the quotes."
+    )
+    market_spread_bps: int = Field(500, ge=1, description="A market whose own spread is wider is not quoted.")
+    price_band_bps: int = Field(500, ge=1, description="Greatest distance of a quoted price from the mid.")
+    min_spread_bps: int = Field(1, ge=0, description="Least distance between our bid and ask.")
+    max_spread_bps: int = Field(1_000, ge=1, description="Greatest distance between our bid and ask.")
+    model_required: bool = Field(False, description="Quote only with the model's prediction, never model-free.")
+
+    # Breakers of a market, in its worker
+    disconnect_rest_ms: int = Field(2_000, ge=0, description="Time that a book must be LIVE again before it is quoted.")
+    drift_psi: float = Field(2.0, gt=0, description="A greater PSI of the model's features opens DRIFT: see model.md.")
+    drift_window: int = Field(1_500, ge=100, description="Feature vectors of a market that a PSI is taken of.")
+    inference_limit_ms: int = Field(5, ge=1, description="A prediction that takes longer is not used; opens DRIFT.")
+    drift_rest_ms: int = Field(10_000, ge=0, description="Time without either before the model is tried again.")
+    extreme_move_bps: int = Field(
+        200, ge=1, description="A move of the mid within the window that opens EXTREME_MARKET."
+    )
+    extreme_window_ms: int = Field(5_000, ge=200, le=30_000, description="That window.")
+    extreme_volatility_bps: float = Field(
+        50.0, gt=0, description="Volatility that opens EXTREME_MARKET, in bps per root second."
+    )
+    extreme_rest_ms: int = Field(30_000, ge=0, description="Time without either before the market is tried again.")
+    market_trial_ms: int = Field(5_000, ge=0, description="Time of a trial before a market's breaker is closed.")
 
     # Sinks
     redis_url: SecretStr = Field(
@@ -297,6 +384,9 @@ def _check_file(path: Path) -> None:
         if key not in known:
             problem = f"{path}: {key} is not a setting"
             raise ConfigurationError(setting, problem, "Keys are the names in `flashmm config schema`")
+        if key in _ENVIRONMENT_ONLY:
+            problem = f"{path}: {key} is a secret that no file may hold"
+            raise ConfigurationError(setting, problem, f"Take it out, and set {PREFIX}{key.upper()} in the environment")
 
 
 def _refuse_unknown(names: Iterable[str], where: str) -> None:
@@ -306,5 +396,6 @@ def _refuse_unknown(names: Iterable[str], where: str) -> None:
             raise ConfigurationError(name, f"is not a setting{where}", "See `flashmm config show` for every setting")
 
 
+_ENVIRONMENT_ONLY = {"citrex_private_key"}
 # Names that tests and tools read from the environment themselves.
 _NOT_SETTINGS = {"FLASHMM_CHAOS", "FLASHMM_SAMPLE_DATA", "FLASHMM_TEST_KAFKA"}

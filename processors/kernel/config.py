@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from processors.kernel.spike import SpikeLimits
+from schemas.clock import MAX_AHEAD_US, MAX_MESSAGE_RECORDS
 
 __all__ = ["NormaliseConfig"]
 
@@ -28,7 +29,7 @@ class NormaliseConfig:
     """
 
     max_age_us: int = 60_000_000
-    max_ahead_us: int = 5_000_000
+    max_ahead_us: int = MAX_AHEAD_US
     skew_us: int = 500_000
     spike_threshold: Fraction = Fraction(1, 10)
     spike_confirm_prints: int = 3
@@ -36,7 +37,7 @@ class NormaliseConfig:
     dedup_window: int = 1_024
     dedup_keys: int = 32_768
     stale_us: int = 10_000_000
-    max_message_records: int = 20_000
+    max_message_records: int = MAX_MESSAGE_RECORDS
     book_depth: int = 20
     max_levels: int = 20_000
 

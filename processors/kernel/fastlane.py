@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from processors.kernel.bookdesk import Books
-from processors.kernel.clock import WATCHDOG
 from processors.kernel.config import NormaliseConfig
 from processors.kernel.cursor import Cursor
 from processors.kernel.lane import LANE
@@ -17,6 +16,7 @@ from processors.kernel.rowlane import take_rows
 from processors.kernel.steprows import GAP, STEP, TRADE, StepRows
 from processors.kernel.steps import GapStep, Step, TradeStep, WatermarkStep
 from processors.kernel.tradetable import TradeTable
+from schemas.clock import WATCHDOG
 from schemas.columns import TickColumns
 from schemas.columns.layout import layout_of
 from schemas.numbers import INT64_MAX

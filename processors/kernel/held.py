@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import fields
 from operator import attrgetter
-from typing import Any, TypeAlias
+from typing import Any
 
+from schemas.clock import Held
 from schemas.enums import Side, TickKind
 from schemas.records import Tick
 
 __all__ = ["Held", "dump", "load"]
-
-Held: TypeAlias = tuple[int, Tick]
-"""A tick and its offset."""
 
 _NAMES = tuple(field.name for field in fields(Tick))
 _values = attrgetter(*_NAMES)

@@ -13,7 +13,6 @@ import numpy as np
 from numba import boolean, from_dtype, int64, types, uint8
 
 from processors.kernel.books import BOOKS, apply_depth, apply_top, evaluate, note_status, row_at
-from processors.kernel.clock import BOOK_GRID_US, GRID_US
 from processors.kernel.lane import (
     LANE,
     LAST_US,
@@ -32,6 +31,7 @@ from processors.kernel.lane import (
 from processors.kernel.seen import SEEN
 from processors.kernel.steprows import GAP, GRID, STEP, WATERMARK
 from processors.kernel.tops import LAST_TOP, TOP_ACCEPT, TOP_STOP, TOP_TOO_OLD, TOPS, settle_top, top_verdict
+from schemas.clock import BOOK_GRID_US, GRID_US
 from schemas.columns import KINDS, SIDES
 from schemas.columns.layout import layout_of
 from schemas.columns.rows import row_dtype

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -18,7 +19,6 @@ from faust.types import TP
 
 from infra.runtime.clock import Clock
 from infra.runtime.latency import LatencyWindow
-from processors.kernel.clock import WATCHDOG
 from processors.kernel.model import Model
 from processors.kernel.pipeline import PartitionPipeline, PipelineConfig
 from processors.kernel.steps import Ticks
@@ -33,6 +33,7 @@ from processors.microbatch.restore import is_next, restored
 from processors.microbatch.snapshots import Snapshots
 from processors.microbatch.task import Batch, PartitionTask
 from processors.microbatch.watchdog import Watchdog
+from schemas.clock import WATCHDOG
 from schemas.codec import Codec
 from schemas.columns.rows import Rows
 from schemas.errors import ConfigurationError
@@ -244,8 +245,8 @@ class MicroBatchEngine:
         return self.publisher.is_full or self.trading_publisher.is_full
 
     def new_pipeline(self, partition: int) -> PartitionPipeline:
-        """Make a partition's stages, empty."""
-        return PartitionPipeline(self.config, TICKS, partition, instruments=self.instruments, model=self.model)
+        """Make a partition's stages, empty: instruments too come from their topic."""
+        return PartitionPipeline(self.config, TICKS, partition, model=self.model, timer_us=_timer_us)
 
     def beat(self) -> None:
         """Write the watchdog's heartbeats into partitions that are silent."""
@@ -267,3 +268,7 @@ class MicroBatchEngine:
         if isinstance(record, Metric | DeadLetter | Alert) or venue is None or symbol is None:
             return str(getattr(record, "component", "")).encode()
         return self.instruments.group(venue, symbol).encode()
+
+
+def _timer_us() -> int:
+    return time.perf_counter_ns() // 1_000

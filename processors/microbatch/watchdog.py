@@ -7,7 +7,7 @@ reads it later must find it as it is.
 
 from __future__ import annotations
 
-from processors.kernel.clock import WATCHDOG
+from schemas.clock import WATCHDOG
 from schemas.enums import Side, TickKind
 from schemas.records import Tick
 

@@ -66,9 +66,12 @@ class AccountView:
     """What the rules judge an order by.
 
     Attributes:
+        state: Of the order's market.
+        may_flatten: Whether taking, reduce-only orders are sent there though it is HALTED.
         open_orders: Orders that may still fill.
         sends: Requests to the venue within the last second.
         unknown: Markets with an order of unknown fate.
+        unreconciled: Markets where what the venue holds is not known, or not what we know.
     """
 
     state: TradingState
@@ -76,17 +79,23 @@ class AccountView:
     open_orders: int
     sends: int
     unknown: frozenset[Market] = field(default_factory=frozenset)
+    unreconciled: frozenset[Market] = field(default_factory=frozenset)
+    may_flatten: bool = False
 
 
 Rule: TypeAlias = Callable[[AccountLimits, AccountView, Order], "AccountReason | None"]
 
 
 def trading_allowed(_: AccountLimits, account: AccountView, order: Order) -> AccountReason | None:
-    """Allow nothing new when HALTED, and when REDUCING only what makes the position smaller, whatever fills."""
-    if account.state is TradingState.ACTIVE:
-        return None
-    if account.state is TradingState.HALTED:
+    """Allow nothing new when HALTED, and when REDUCING only what makes the position smaller, whatever fills.
+
+    An order that flattens has to do so in every state.
+    """
+    is_flattening = order.is_reduce_only and order.is_taker
+    if account.state is TradingState.HALTED and not (is_flattening and account.may_flatten):
         return AccountReason.TRADING_HALTED
+    if account.state is TradingState.ACTIVE and not is_flattening:
+        return None
     view = account.markets.get(order.market)
     held = view.position if view else None
     if view is None or held is None:
@@ -98,6 +107,11 @@ def trading_allowed(_: AccountLimits, account: AccountView, order: Order) -> Acc
 def fates_known(_: AccountLimits, account: AccountView, order: Order) -> AccountReason | None:
     """Ask that every order of the market has a known fate."""
     return AccountReason.ORDER_UNKNOWN if order.market in account.unknown else None
+
+
+def reconciled(_: AccountLimits, account: AccountView, order: Order) -> AccountReason | None:
+    """Ask that what the venue holds has been read lately, and agrees with what we know."""
+    return AccountReason.NOT_RECONCILED if order.market in account.unreconciled else None
 
 
 def position_and_mark_known(_: AccountLimits, account: AccountView, order: Order) -> AccountReason | None:
@@ -143,6 +157,7 @@ def slow_enough(limits: AccountLimits, account: AccountView, _: Order) -> Accoun
 RULES: tuple[Rule, ...] = (
     trading_allowed,
     fates_known,
+    reconciled,
     position_and_mark_known,
     order_small_enough,
     gross_notional_within,

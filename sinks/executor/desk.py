@@ -6,65 +6,43 @@ does not ask for is cancelled. What is refused changes nothing and is counted by
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from enum import StrEnum, unique
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
-from schemas.enums import Mode, OrderAction, Side, TimeInForce, TradingState, Verdict
-from schemas.reasons import OrderReason
-from schemas.records import Cause, ExecutionReport, Market, OrderIntent, Position, QuoteDecision, QuoteLevel, Tick
+from schemas.enums import Mode, OrderAction, Side, Verdict
+from schemas.reasons import AccountReason, OrderReason
+from schemas.records import Cause, ExecutionReport, Market, Position, QuoteDecision, Tick
 from sinks.executor.account_rules import AccountLimits, AccountView, MarketView, SendRate, denial
-from sinks.executor.blotter import Blotter
-from sinks.executor.facts import Facts, order_id
-from sinks.executor.identity import ATTEMPTS, GRID_US, Slot, nonce_of
+from sinks.executor.blotter import Blotter, Listed
+from sinks.executor.facts import Facts
+from sinks.executor.identity import ATTEMPTS, FLATTEN_LEVEL, Slot, nonce_of
+from sinks.executor.intents import Why, request_of
+from sinks.executor.notice import Notice
 from sinks.executor.orders import Order
-from sinks.executor.port import Listings, Orders, Request, Venue, VenueEvent
+from sinks.executor.port import Listings, Orders, RemoteVenue, Request, Venue, VenueEvent
 from sinks.executor.positions import apply_fill
+from sinks.executor.reconciliation import Reconciliation
+from sinks.executor.recovery import RecoveredOrder
+from sinks.executor.restraint import FREE, PERCENT, Restraint, surplus, widened
+from sinks.executor.targets import Change, Ignored, Target, Tolerance, changes, refusal
+from sinks.executor.trail import Trail
 
-__all__ = ["Desk", "Ignored"]
-
-_GRID_POINTS_KEPT = 256
-
-
-@unique
-class Ignored(StrEnum):
-    """Why a decision changed nothing; counted as `ignored_<name>`."""
-
-    FOREIGN = "foreign"
-    """Of another mode or account."""
-    UNLISTED = "unlisted"
-    """Of a market without an instrument, without a book, or not among the quoted venues."""
-    OLD_EPOCH = "old_epoch"
-    """Of a worker that has been replaced."""
-    OLD_GRID = "old_grid"
-    """Not after the one that holds: older, or delivered again."""
-    STALE = "stale"
-    """Too far behind the market's clock to act on."""
-    OFF_GRID = "off_grid"
-    """Not of a grid point: its orders could not be named."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Held:
-    decision: QuoteDecision
-    cause: Cause
-    ts_cause: int
-    arrived_us: int
+__all__ = ["Desk"]
 
 
 class Desk:
     """The orders and positions of one (mode, account).
 
     Args:
-        latency_us: From a decision's grid point to its orders' arrival at the venue.
+        latency_us: From the tick that a decision names to its orders' arrival at the venue, on the partition's clock.
         stale_us: A decision further behind the clock of its partition is not acted on.
-        silence_us: A market without a decision for so long has its orders cancelled.
         expiry_us: Every order ends by itself so long after its grid point, whatever becomes of us.
-        max_age_us: An order so long after its grid point is replaced, though its target has not changed.
+        tolerance: How far an order may be from its target and stay.
 
     Attributes:
-        trading_state: What the account may do; cancels pass in every state.
+        expiry_us: From an order's grid point to its end.
+        restraint: What the ladder and the breakers leave of trading; cancels pass whatever it says.
     """
 
     def __init__(
@@ -76,9 +54,8 @@ class Desk:
         *,
         latency_us: int = 50_000,
         stale_us: int = 2_000_000,
-        silence_us: int = 2_000_000,
         expiry_us: int = 60_000_000,
-        max_age_us: int = 45_000_000,
+        tolerance: Tolerance | None = None,
     ) -> None:
         self.venue = venue
         self.listings = listings
@@ -87,28 +64,51 @@ class Desk:
         self.counts: Counter[str] = Counter()
         self._latency_us = latency_us
         self._stale_us = stale_us
-        self._silence_us = silence_us
-        self._expiry_us = expiry_us
-        self._max_age_us = max_age_us
-        self.trading_state = TradingState.ACTIVE
+        self.expiry_us = expiry_us
+        self._tolerance = tolerance or Tolerance()
+        self.restraint = FREE
         self.blotter = Blotter()
-        self._facts = Facts(venue.mode, account, self.blotter, self.counts, is_executing=venue.is_executing)
+        # Only what outlives this process can differ from what it knows.
+        self._reconciliation = Reconciliation() if isinstance(venue, RemoteVenue) else None
+        self._facts = Facts(
+            venue.mode,
+            account,
+            self.blotter,
+            self.counts,
+            is_executing=venue.is_executing,
+            reconciliation=self._reconciliation,
+        )
         self._limits = limits
         self._rate = SendRate()
         self._marks: dict[Market, int] = {}
         self._numbers = {market: number for number, market in enumerate(sorted(listings))}
         # Nonces that the journal holds from before this executor started.
         self._journalled: set[int] = set()
-        self._held: dict[Market, _Held] = {}
-        self._clock: dict[int, int] = {}
-        self._offset: dict[int, int] = {}
-        # ts_recv of the records that crossed a grid point, by offset: decisions name them as their cause.
-        self._crossed: dict[int, OrderedDict[int, int]] = {}
+        self._held: dict[Market, QuoteDecision] = {}
+        self._whys: dict[Market, Why] = {}
+        self._trails: defaultdict[int, Trail] = defaultdict(Trail)
 
     @property
     def mode(self) -> Mode:
         """Where the orders go."""
         return self.venue.mode
+
+    def mark(self, market: Market) -> int | None:
+        """Give the price that a position is valued at; None is not known."""
+        return self._marks.get(market)
+
+    def value(self, market: Market, mark: int) -> None:
+        """Value a position at a price from now on."""
+        self._marks[market] = mark
+
+    def due_us(self, market: Market) -> int:
+        """Give when what is sent now reaches the venue, on the clock of the market's partition."""
+        return self._trail(market).clock_us + self._latency_us
+
+    def is_mine(self, decision: QuoteDecision) -> bool:
+        """Tell whether a decision is of this account and of a market that it may quote."""
+        owner = (decision.mode, decision.account)
+        return owner == (self.mode, self.account) and decision.market in self.listings
 
     def markets_of(self, partition: int) -> list[Market]:
         """List the markets that may be quoted in a partition."""
@@ -125,16 +125,22 @@ class Desk:
         if ignored is not None:
             self.counts[f"ignored_{ignored}"] += 1
             return None
-        held = _Held(decision, cause, self._ts_cause(decision), now_us)
         market = decision.market
-        self._held[market] = held
+        ts_cause = self._ts_cause(decision)
+        ts_due = ts_cause + self._latency_us
+        is_late = self.venue.is_on_log and ts_due <= self._trail(market).clock_us
+        if is_late and decision.verdict is Verdict.QUOTE:
+            self.counts[f"ignored_{Ignored.LATE}"] += 1
+            return None
+        why = Why(decision.decision_id, cause, ts_cause, decision.flags)
+        self._held[market], self._whys[market] = decision, why
         if decision.mid is not None:
             self._marks[market] = decision.mid
-        cancels, places = self._difference(self.working(market), decision)
-        requests = [self._cancel(held, order, now_us) for order in cancels]
-        for side, number, level in places:
-            requests += self._place(held, side, number, level, now_us)
-        return self._orders(requests, decision.ts_grid + self._latency_us, OrderReason.TARGET_CHANGED)
+        change = self._change(decision)
+        requests = [self.cancel(why, order, now_us) for order in change.cancels]
+        for target in change.places:
+            requests += self._place(decision, why, target, now_us)
+        return self.bundle(requests, 0 if is_late else ts_due, OrderReason.TARGET_CHANGED)
 
     def submit(self, orders: Orders, now_us: int) -> list[ExecutionReport]:
         """Send orders whose intents are journalled."""
@@ -142,13 +148,38 @@ class Desk:
             if request.action is OrderAction.PLACE:
                 self.counts["orders"] += 1
                 self.blotter.send(request.order.nonce, now_us)
+                self._facts.sent(request)
             else:
                 self.counts["cancels"] += 1
         return self.take(self.venue.submit(orders, now_us))
 
     def working(self, market: Market) -> list[Order]:
-        """Give the orders that targets are compared with: live, and not being cancelled."""
-        return [order for order in self.blotter.live(market) if not order.is_cancelling]
+        """Give the orders that targets are compared with: resting, and not being cancelled."""
+        return [order for order in self.blotter.live(market) if not order.is_cancelling and not order.is_taker]
+
+    def restrain(self, restraint: Restraint, why_of: Callable[[Market], Why], now_us: int) -> Orders | None:
+        """Be held back from now on; give the cancels of what no longer may rest.
+
+        To be asked again whenever something may have changed: positions shrink, and orders come to light.
+        """
+        is_wider = restraint.widen_pct > self.restraint.widen_pct
+        self.restraint = restraint
+        if restraint.is_free and not is_wider:
+            return None
+        requests = []
+        for market in self.listings:
+            live = self.blotter.live(market)
+            if not live:
+                continue
+            position = self.positions.get(market)
+            gone = surplus(restraint.state_in(market), live, position.quantity if position is not None else None)
+            if is_wider and market in self._held:
+                too_near = self._change(self._held[market]).cancels
+                gone += [order for order in too_near if order not in gone]
+            is_flattening = market in restraint.flattening
+            gone = [order for order in gone if not (is_flattening and order.is_taker)]
+            requests += [self.cancel(why_of(market), order, now_us) for order in gone]
+        return self.bundle(requests, 0, OrderReason.TRADING_HALTED)
 
     def take(self, events: Iterable[VenueEvent]) -> list[ExecutionReport]:
         """Take what the venue says; give a report of each change."""
@@ -158,36 +189,41 @@ class Desk:
         """Take the nonces of the journal: orders of these names are never sent again."""
         self._journalled.update(nonces)
 
+    def recover(self, orders: Iterable[RecoveredOrder], trade_ids: Iterable[str]) -> None:
+        """Take the orders and trades that the log holds; positions have been restored before."""
+        self.blotter.know(trade_ids)
+        self._facts.restore(orders)
+        if self._reconciliation is not None:
+            self._reconciliation.restore({market: one.quantity for market, one in self.positions.items()})
+
+    def strays(self) -> list[Listed]:
+        """Give the orders found in the venue's book since last asked that should not be there."""
+        return self._facts.strays()
+
+    def review(self, now_us: int) -> Iterable[Notice]:
+        """Give what people should know of the venue since they were last told."""
+        return self._reconciliation.review(now_us) if self._reconciliation is not None else ()
+
     def tidy(self, now_us: int) -> None:
         """Drop what is too old for anything to be told of it."""
-        before = now_us - 10 * self._expiry_us
+        before = now_us - 10 * self.expiry_us
         self.blotter.forget(before)
         self._journalled = {nonce for nonce in self._journalled if nonce >= before}
         self._facts.tidy()
 
     def on_tick(self, tick: Tick, cause: Cause, now_us: int) -> list[ExecutionReport]:
         """Take the next record of `market.ticks`; one that was delivered before changes nothing."""
-        partition, offset = cause.partition, cause.offset
-        if offset <= self._offset.get(partition, -1):
+        if not self._trails[cause.partition].advance(cause.offset, tick.ts_recv):
             return []
-        self._offset[partition] = offset
-        before_us = self._clock.get(partition, 0)
-        self._clock[partition] = tick.ts_recv
-        if tick.ts_recv // GRID_US > before_us // GRID_US:
-            crossed = self._crossed.setdefault(partition, OrderedDict())
-            crossed[offset] = tick.ts_recv
-            if len(crossed) > _GRID_POINTS_KEPT:
-                crossed.popitem(last=False)
         return self.take(self.venue.on_tick(tick, cause, now_us))
 
-    def silenced(self, now_us: int) -> Orders | None:
+    def silenced(self, markets: Iterable[Market], now_us: int) -> Orders | None:
         """Give the cancels of markets whose decisions have stopped coming."""
-        silent = [m for m, held in self._held.items() if now_us - held.arrived_us > self._silence_us]
-        return self._cancels(silent, OrderReason.TARGETS_SILENT, now_us)
+        return self._cancels(markets, OrderReason.TARGETS_SILENT, now_us)
 
     def cancel_all(self, now_us: int) -> Orders | None:
         """Give the cancels of everything: this executor ends."""
-        return self._cancels(self._held, OrderReason.EXECUTOR_STOPPED, now_us)
+        return self._cancels(self._whys, OrderReason.EXECUTOR_STOPPED, now_us)
 
     def booked(self, reports: Sequence[tuple[ExecutionReport, int]], now_us: int) -> list[Position]:
         """Book reports at their offsets on `trading.executions`; give the positions that changed."""
@@ -199,84 +235,85 @@ class Desk:
         return list(changed.values())
 
     def _refusal(self, decision: QuoteDecision) -> Ignored | None:
-        if (decision.mode, decision.account) != (self.mode, self.account):
-            return Ignored.FOREIGN
-        listing = self.listings.get(decision.market)
-        if listing is None:
-            return Ignored.UNLISTED
-        if decision.ts_grid % GRID_US:
-            return Ignored.OFF_GRID
-        held = self._held.get(decision.market)
-        if held is not None and decision.epoch < held.decision.epoch:
-            return Ignored.OLD_EPOCH
-        if held is not None and decision.ts_grid <= held.decision.ts_grid:
-            return Ignored.OLD_GRID
-        if decision.ts_grid + self._stale_us < self._clock.get(listing.partition, 0):
-            return Ignored.STALE
-        return None
+        listing, held = self.listings.get(decision.market), self._held.get(decision.market)
+        return refusal(
+            decision,
+            held,
+            clock_us=self._trails[listing.partition].clock_us if listing else 0,
+            stale_us=self._stale_us,
+            is_mine=(decision.mode, decision.account) == (self.mode, self.account),
+            is_listed=listing is not None,
+        )
 
     def _ts_cause(self, decision: QuoteDecision) -> int:
-        crossed = self._crossed.get(decision.cause_partition)
-        # Before its tick has been read here, the grid point stands in: never later than the tick.
-        return crossed.get(decision.cause_offset, decision.ts_grid) if crossed else decision.ts_grid
+        # Where that is not known, the grid point stands in: never later than the tick.
+        at_us = self._trails[decision.cause_partition].at(decision.cause_offset)
+        return decision.ts_grid if at_us is None else max(at_us, decision.ts_grid)
 
     def _cancels(self, markets: Iterable[Market], reason: OrderReason, now_us: int) -> Orders | None:
         requests = [
-            self._cancel(self._held[market], order, now_us)
+            self.cancel(self._whys[market], order, now_us)
             for market in sorted(markets)
             for order in self.working(market)
         ]
-        return self._orders(requests, 0, reason)
+        return self.bundle(requests, 0, reason)
 
-    def _difference(
-        self, working: Sequence[Order], decision: QuoteDecision
-    ) -> tuple[list[Order], list[tuple[Side, int, QuoteLevel]]]:
-        """Give what to cancel and what to place; what is wanted and there stays, with its place in the queue."""
-        cancels, places = list(working), []
-        for side, number, level in _targets(decision):
-            same = next((o for o in cancels if (o.side, o.price, o.size) == (side, level.price, level.size)), None)
-            if same is not None and decision.ts_grid < same.ts_expire - self._expiry_us + self._max_age_us:
-                cancels.remove(same)
-            else:
-                places.append((side, number, level))
-        return cancels, places
+    def _change(self, decision: QuoteDecision) -> Change:
+        instrument = self.listings[decision.market].instrument
+        target = widened(decision, self.restraint.widen_pct, instrument)
+        return changes(self.working(decision.market), target, self._tolerance, self.expiry_us)
 
-    def _place(self, held: _Held, side: Side, number: int, level: QuoteLevel, now_us: int) -> list[Request]:
-        """Give the request for a level; none where it has no free name, or a rule of the account objects."""
-        decision = held.decision
-        nonce = self._free_nonce(decision, side, number)
+    def _place(self, decision: QuoteDecision, why: Why, target: Target, now_us: int) -> list[Request]:
+        """Give the request for a target; none where it has no free name, or a rule of the account objects."""
+        if target.number >= FLATTEN_LEVEL:
+            self.counts["levels_beyond"] += 1
+            return []
+        nonce = self.free_nonce(decision.market, target.side, target.number, decision.ts_grid)
         if nonce is None:
             self.counts["repeated_orders"] += 1
             return []
         order = Order(
             nonce=nonce,
             market=decision.market,
-            side=side,
-            price=level.price,
-            size=level.size,
-            ts_expire=decision.ts_grid + self._expiry_us,
+            side=target.side,
+            price=target.level.price,
+            size=target.level.size,
+            ts_expire=decision.ts_grid + self.expiry_us,
         )
-        reason = denial(self._limits, self._account(now_us), order)
+        is_wide = self.restraint.widen_pct > PERCENT
+        request = self.place(replace(why, reason=OrderReason.WIDENED) if is_wide else why, order, now_us)
+        return [request] if isinstance(request, Request) else []
+
+    def place(self, why: Why, order: Order, now_us: int) -> Request | AccountReason:
+        """Give the request for an order, or the rule of the account that objects."""
+        reason = denial(self._limits, self._account(now_us, order.market), order)
         if reason is not None:
             self.counts[f"denied_{reason.lower()}"] += 1
-            return []
+            return reason
         self._rate.note(now_us)
         self.blotter.add(order)
-        return [Request(OrderAction.PLACE, order, self._intent(held, OrderAction.PLACE, order, now_us))]
+        return request_of(self.mode, self.account, OrderAction.PLACE, order, why, now_us)
 
-    def _free_nonce(self, decision: QuoteDecision, side: Side, number: int) -> int | None:
+    def cancel(self, why: Why, order: Order, now_us: int) -> Request:
+        """Give the request for an order's cancel: nothing objects to it."""
+        self._rate.note(now_us)
+        order = self.blotter.cancel(order.nonce, now_us)
+        return request_of(self.mode, self.account, OrderAction.CANCEL, order, why, now_us)
+
+    def free_nonce(self, market: Market, side: Side, level: int, ts_grid: int) -> int | None:
         """Name an order as nobody has before; None where a restart lies between: it was decided, perhaps sent."""
         for attempt in range(ATTEMPTS):
-            nonce = nonce_of(decision.ts_grid, Slot(self._numbers[decision.market], side, number, attempt))
+            nonce = nonce_of(ts_grid, Slot(self._numbers[market], side, level, attempt))
             if nonce in self._journalled:
                 return None
             if nonce not in self.blotter:
                 return nonce
         return None
 
-    def _account(self, now_us: int) -> AccountView:
+    def _account(self, now_us: int, market: Market) -> AccountView:
         return AccountView(
-            state=self.trading_state,
+            state=self.restraint.state_in(market),
+            may_flatten=market in self.restraint.flattening,
             markets={
                 market: MarketView(
                     position=self.positions[market].quantity if market in self.positions else None,
@@ -288,47 +325,24 @@ class Desk:
             open_orders=self.blotter.live_count,
             sends=self._rate.within(now_us),
             unknown=self.blotter.unknown(),
+            unreconciled=self._reconciliation.blocked(now_us) if self._reconciliation is not None else frozenset(),
         )
 
-    def _cancel(self, held: _Held, order: Order, now_us: int) -> Request:
-        self._rate.note(now_us)
-        order = self.blotter.cancel(order.nonce, now_us)
-        return Request(OrderAction.CANCEL, order, self._intent(held, OrderAction.CANCEL, order, now_us))
-
-    @staticmethod
-    def _orders(requests: Sequence[Request], ts_due: int, reason: OrderReason) -> Orders | None:
-        return Orders(tuple(requests), ts_due, reason) if requests else None
-
-    def _intent(self, held: _Held, action: OrderAction, order: Order, now_us: int) -> OrderIntent:
-        decision, cause = held.decision, held.cause
-        return OrderIntent(
-            order_id=order_id(self.account, order.nonce),
-            decision_id=decision.decision_id,
-            action=action,
-            mode=self.mode,
-            account=self.account,
-            venue=decision.venue,
-            symbol=decision.symbol,
-            side=order.side,
-            price=order.price,
-            size=order.size,
-            time_in_force=TimeInForce.POST_ONLY,
-            reduce_only=order.is_reduce_only,
-            nonce=order.nonce,
-            ts_expire=order.ts_expire,
-            ts_intent=now_us,
-            ts_cause=held.ts_cause,
-            flags=decision.flags,
-            cause_topic=cause.topic,
-            cause_partition=cause.partition,
-            cause_first_offset=cause.first_offset,
-            cause_offset=cause.offset,
+    def bundle(self, requests: Sequence[Request], ts_due: int, reason: OrderReason) -> Orders | None:
+        """Say where in the log of ticks requests take effect: at `ts_due`, or 0: before the next record."""
+        if not requests:
+            return None
+        return Orders(
+            tuple(
+                request.effective(ts_due, None, reason)
+                if ts_due
+                else request.effective(None, self._next_offset(request.order.market), reason)
+                for request in requests
+            )
         )
 
+    def _next_offset(self, market: Market) -> int:
+        return self._trail(market).offset + 1
 
-def _targets(decision: QuoteDecision) -> Iterable[tuple[Side, int, QuoteLevel]]:
-    if decision.verdict is not Verdict.QUOTE:
-        return
-    for side, levels in ((Side.BUY, decision.bids), (Side.SELL, decision.asks)):
-        for number, level in enumerate(levels):
-            yield side, number, level
+    def _trail(self, market: Market) -> Trail:
+        return self._trails[self.listings[market].partition]

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from schemas.enums import Mode, OrderAction
 from schemas.records import Cause, Tick
-from sinks.executor.port import Answer, Answered, Moment, Orders, VenueEvent
+from sinks.executor.port import Answer, Answered, Moment, Orders, Request, VenueEvent
 
 __all__ = ["DryRunVenue"]
-
-_ANSWERS = {OrderAction.PLACE: Answer.ACCEPTED, OrderAction.CANCEL: Answer.CANCELLED}
 
 
 class DryRunVenue:
@@ -16,6 +14,7 @@ class DryRunVenue:
 
     mode = Mode.DRY_RUN
     is_executing = False
+    is_on_log = False
     shows_our_orders = False
     banner = "DRY RUN: orders are journalled and go nowhere; there are no executions"
 
@@ -24,7 +23,7 @@ class DryRunVenue:
         return [
             Answered(
                 request.order.nonce,
-                _ANSWERS[request.action],
+                _answer(request),
                 Moment(now_us, now_us, request.cause),
                 venue_order_id=f"dry-run-{request.order.nonce}",
             )
@@ -38,3 +37,9 @@ class DryRunVenue:
     def poll(self, now_us: int) -> list[VenueEvent]:
         """Say nothing by itself."""
         return []
+
+
+def _answer(request: Request) -> Answer:
+    # One that takes is over when it is answered, here with nothing taken.
+    rests = request.action is OrderAction.PLACE and not request.order.is_taker
+    return Answer.ACCEPTED if rests else Answer.CANCELLED

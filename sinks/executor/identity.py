@@ -10,13 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from schemas.clock import GRID_US
 from schemas.enums import Side
 from schemas.errors import ConfigurationError
 
-__all__ = ["ATTEMPTS", "GRID_US", "LEVELS", "MARKETS", "Slot", "nonce_of", "slot_of"]
+__all__ = ["ATTEMPTS", "FLATTEN_LEVEL", "LEVELS", "MARKETS", "Slot", "nonce_of", "slot_of"]
 
-GRID_US: Final = 200_000
 MARKETS, LEVELS, ATTEMPTS = 256, 16, 16
+FLATTEN_LEVEL: Final = LEVELS - 1
+"""The place of orders that close a position: no quote has it."""
 _SIDES = (Side.BUY, Side.SELL)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum, unique
 from typing import Self, TypeVar
 
-from schemas.enums import Side
+from schemas.enums import Side, TimeInForce
 from schemas.records import Market
 
 __all__ = ["Order", "OrderState"]
@@ -70,6 +70,7 @@ class Order:
     size: int
     ts_expire: int
     is_reduce_only: bool = False
+    time_in_force: TimeInForce = TimeInForce.POST_ONLY
     state: OrderState = OrderState.INTENT
     filled: int = 0
     venue_order_id: str | None = None
@@ -79,6 +80,11 @@ class Order:
     def is_live(self) -> bool:
         """Whether it may still fill."""
         return self.state.is_live
+
+    @property
+    def is_taker(self) -> bool:
+        """Whether it takes what is displayed when it arrives, and never rests."""
+        return self.time_in_force is TimeInForce.IOC
 
     @property
     def open_size(self) -> int:

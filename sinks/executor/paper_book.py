@@ -17,6 +17,8 @@ class DisplayedBook:
 
     def __init__(self) -> None:
         self._sides: dict[Side, dict[int, int]] = {Side.BUY: {}, Side.SELL: {}}
+        # What we took of the sizes that are displayed: the venue goes on displaying it, for we never traded there.
+        self._taken: dict[Side, dict[int, int]] = {Side.BUY: {}, Side.SELL: {}}
         self._is_known = False
         self._is_open = False
         self._has_cleared = False
@@ -45,6 +47,21 @@ class DisplayedBook:
         """Give the size displayed at a price."""
         return self._sides[side].get(price, 0)
 
+    def reachable(self, side: Side, limit: int) -> list[tuple[int, int]]:
+        """Give the (price, size) levels of a side that an order against it reaches at `limit`, best first."""
+        levels = self._sides[side]
+        if side is Side.BUY:
+            return sorted((x for x in levels.items() if x[0] >= limit), reverse=True)
+        return sorted(x for x in levels.items() if x[0] <= limit)
+
+    def available_at(self, side: Side, price: int) -> int:
+        """Give the size displayed at a price less what was consumed of it."""
+        return self.size_at(side, price) - self._taken[side].get(price, 0)
+
+    def consume(self, side: Side, price: int, size: int) -> None:
+        """Take displayed size: it is not there again until the level has shrunk below it, and grown anew."""
+        self._taken[side][price] = self._taken[side].get(price, 0) + size
+
     def apply(self, tick: Tick) -> None:
         """Take a tick of this market."""
         if tick.first:
@@ -60,7 +77,11 @@ class DisplayedBook:
             case TickKind.STATUS:
                 self._is_known = False
         if tick.last:
-            self._is_known |= self._has_cleared
+            if self._has_cleared:
+                self._is_known = True
+                for side, taken in self._taken.items():
+                    for price in list(taken):
+                        self._cap_taken(side, price)
             self._is_open = self._has_cleared = False
 
     def _set_level(self, tick: Tick) -> None:
@@ -69,3 +90,10 @@ class DisplayedBook:
             levels[tick.price] = tick.size
         else:
             levels.pop(tick.price, None)
+        if not self._has_cleared:  # within a snapshot the level may still be told
+            self._cap_taken(tick.side, tick.price)
+
+    def _cap_taken(self, side: Side, price: int) -> None:
+        left = min(self._taken[side].pop(price, 0), self.size_at(side, price))
+        if left:
+            self._taken[side][price] = left

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum, unique
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from schemas.enums import Mode, OrderAction
 from schemas.instruments import Instrument
 from schemas.reasons import OrderReason
 from schemas.records import Cause, Market, OrderIntent, Tick
-from sinks.executor.blotter import Fill
+from sinks.executor.blotter import Fill, Listed
 from sinks.executor.blotter import Listing as OpenOrders
 from sinks.executor.orders import Order
 
@@ -19,11 +19,13 @@ __all__ = [
     "Answer",
     "Answered",
     "Filled",
+    "Listed",
     "Listing",
     "Listings",
     "Moment",
     "OpenOrders",
     "Orders",
+    "RemoteVenue",
     "Request",
     "Venue",
     "VenueEvent",
@@ -34,15 +36,26 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A market that may be quoted, and the partition of its group."""
+    """A market that may be quoted, and the partition of its group.
+
+    Attributes:
+        instrument: What is in force now.
+        earlier: What was, oldest first.
+    """
 
     instrument: Instrument
     partition: int
+    earlier: tuple[Instrument, ...] = ()
 
     @property
     def market(self) -> Market:
         """The (venue, symbol) pair."""
         return (self.instrument.venue, self.instrument.symbol)
+
+    def at(self, ts_us: int) -> Instrument:
+        """Give what is in force by a clock that may be behind; what is known as the oldest where it is far behind."""
+        known = (*self.earlier, self.instrument)
+        return next((one for one in reversed(known) if one.ts_effective <= ts_us), known[0])
 
 
 Listings = Mapping[Market, Listing]
@@ -56,6 +69,26 @@ class Request:
     order: Order
     intent: OrderIntent
 
+    @classmethod
+    def of(cls, intent: OrderIntent) -> Request:
+        """Give back a request from its record in the journal."""
+        order = Order(
+            nonce=intent.nonce or 0,
+            market=intent.market,
+            side=intent.side,
+            price=intent.price,
+            size=intent.size,
+            ts_expire=intent.ts_expire or 0,
+            is_reduce_only=intent.reduce_only,
+            time_in_force=intent.time_in_force,
+        )
+        return cls(intent.action, order, intent)
+
+    def effective(self, ts_due: int | None, tick_offset: int | None, reason: OrderReason) -> Request:
+        """Say where in the log of ticks it takes effect, and why it cancels where it does; see `OrderIntent`."""
+        why = self.intent.reason or (reason if self.action is OrderAction.CANCEL else None)
+        return replace(self, intent=replace(self.intent, ts_due=ts_due, tick_offset=tick_offset, reason=why))
+
     @property
     def cause(self) -> Cause:
         """The record that the request is made for."""
@@ -65,16 +98,9 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """Requests that belong together; they are journalled before they are submitted.
-
-    Attributes:
-        ts_due: When they reach the venue, on its clock; 0 is at once.
-        reason: Why those that cancel do.
-    """
+    """Requests that belong together; they are journalled before they are submitted."""
 
     requests: tuple[Request, ...]
-    ts_due: int
-    reason: OrderReason
 
     @property
     def intents(self) -> tuple[OrderIntent, ...]:
@@ -84,11 +110,15 @@ class Orders:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """When a venue said something, on its clock and on ours, and the record that made it."""
+    """When a venue said something, on its clock and on ours, and the record that made it.
+
+    Attributes:
+        cause: None where nothing in the log did; then what the order was sent for stands in.
+    """
 
     ts_event: int
     ts_recv: int
-    cause: Cause
+    cause: Cause | None
 
 
 @unique
@@ -175,6 +205,10 @@ class Venue(Protocol):
         """Whether orders go anywhere; where they do not, nothing that it says is an execution."""
 
     @property
+    def is_on_log(self) -> bool:
+        """Whether it lives on `market.ticks`: intents take effect where they say, not when submitted."""
+
+    @property
     def shows_our_orders(self) -> bool:
         """Whether our orders are in the book that its producer reads."""
 
@@ -186,3 +220,31 @@ class Venue(Protocol):
 
     def poll(self, now_us: int) -> Sequence[VenueEvent]:
         """Give what the venue has said since it was last asked; never waits."""
+
+
+@runtime_checkable
+class RemoteVenue(Venue, Protocol):
+    """A venue with a memory of its own: orders and positions there outlive this process, and must be read."""
+
+    @property
+    def trouble(self) -> str | None:
+        """Why it cannot be read or traded at now, in words for people."""
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """Cumulative counts of requests and failures."""
+
+    def open(self, now_us: int) -> None:
+        """Take up work: first everything that rests there is cancelled, then it is read, again and again."""
+
+    def withdraw(self, orders: Sequence[Listed], now_us: int) -> None:
+        """Cancel orders that are in the book and should not be."""
+
+    def cancel_all(self, now_us: int) -> None:
+        """Cancel everything that rests in the listed markets."""
+
+    def hush(self, *, is_silent: bool) -> None:
+        """Ask the venue nothing from now on, or ask again."""
+
+    def close(self, timeout_s: float) -> None:
+        """End, with what was asked for done if that takes no longer than `timeout_s`."""

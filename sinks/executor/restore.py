@@ -30,6 +30,7 @@ class Restored:
         orphans: Orders last reported open: their executor did not live to cancel them.
         executions_end: Offset after the last execution.
         nonces: Of the orders that the journal holds, as far back as an order can live.
+        intents, reports: What was asked and told of orders, as far back, in the order of the log.
     """
 
     positions: dict[Market, Position] = field(default_factory=dict)
@@ -37,6 +38,8 @@ class Restored:
     orphans: dict[str, ExecutionReport] = field(default_factory=dict)
     executions_end: int = 0
     nonces: set[int] = field(default_factory=set)
+    intents: list[OrderIntent] = field(default_factory=list)
+    reports: list[ExecutionReport] = field(default_factory=list)
 
     def take_position(self, position: Position) -> None:
         """Take a position; the last one of a market holds."""
@@ -44,6 +47,7 @@ class Restored:
 
     def take_execution(self, report: ExecutionReport, offset: int) -> None:
         """Take an execution in the order of the log, after the positions."""
+        self.reports.append(report)
         if report.status in _OPEN:
             self.orphans[report.order_id] = report
         else:
@@ -97,6 +101,7 @@ def restore(settings: Settings, decoder: Decoder, mode: Mode, partition: int) ->
         for record, _ in log.records(orders, partition, first, end):
             if isinstance(record, OrderIntent) and (record.mode, record.account) == owner and record.nonce is not None:
                 restored.nonces.add(record.nonce)
+                restored.intents.append(record)
     return restored
 
 

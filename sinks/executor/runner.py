@@ -8,6 +8,7 @@ on later.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from confluent_kafka import Consumer, TopicPartition
@@ -17,14 +18,16 @@ from infra.runtime.kafka import consumer_config
 from infra.runtime.latency import LatencyWindow
 from infra.runtime.logging import get_logger
 from infra.runtime.settings import Settings
-from schemas.enums import Mode, Severity
-from schemas.errors import CodecError, ConfigurationError, Fenced, ServiceUnavailable
-from schemas.instruments import DEFAULT_PATH, Instruments, partition_for
+from schemas.enums import Mode, OrderAction, Severity
+from schemas.errors import CodecError, ConfigurationError, Fenced, ServiceUnavailable, StateError
+from schemas.reasons import OrderReason
 from schemas.records import (
     Alert,
     Cause,
     DeadLetter,
     ExecutionReport,
+    Instrument,
+    Market,
     Metric,
     OrderIntent,
     Position,
@@ -35,18 +38,26 @@ from schemas.topics import topic_of
 from sinks.connector import dead_letter
 from sinks.decoding import Decoder, Delivery, delivery_of
 from sinks.executor.account_rules import AccountLimits
+from sinks.executor.citrex import citrex_venue
+from sinks.executor.control import CommandLog, command_key, supervisor_of
 from sinks.executor.desk import Desk
 from sinks.executor.dry_run import DryRunVenue
 from sinks.executor.journal import Journal
+from sinks.executor.listings import LiveListings
+from sinks.executor.merge import Merge
+from sinks.executor.notice import Notice
 from sinks.executor.paper import PaperVenue
-from sinks.executor.port import Listing, Listings, Orders, Venue
+from sinks.executor.port import Listings, Orders, RemoteVenue, Venue
 from sinks.executor.positions import zero_position
+from sinks.executor.recovery import recovered_orders
 from sinks.executor.restore import log_end, restore
+from sinks.executor.targets import Tolerance
+from sinks.instruments import read_instruments
 from sinks.ops import Outgoing, RecordProducer, check_broker, outgoing_dead_letter, outgoing_metric
 from sinks.runner import is_record
 from sinks.stop import Stop
 
-__all__ = ["ExecutorRunner", "limits_of", "listings_of", "venue_of"]
+__all__ = ["ExecutorRunner", "limits_of", "venue_of"]
 
 log = get_logger(__name__)
 
@@ -57,26 +68,14 @@ _METRICS_US = 1_000_000
 _CLOSE_S = 3.0
 # Enough of the past to know a book that is sent as snapshots; a book that is not has its orders rejected until it is.
 _WARM_UP_TICKS = 20_000
-_TOPICS = ("market.ticks", "trading.quotes", "trading.executions", "trading.orders", "trading.positions")
-
-
-def listings_of(settings: Settings) -> Listings:
-    """Give the markets that may be quoted: those of the quoted venues that have an instrument and a book.
-
-    Raises:
-        ConfigurationError: there are none.
-    """
-    venues = set(settings.csv("quoted_venues"))
-    instruments = Instruments.load(settings.instruments or DEFAULT_PATH)
-    listings = {
-        (i.venue, i.symbol): Listing(i, partition_for(i.group.encode(), settings.kafka_partitions))
-        for i in instruments
-        if i.venue in venues and i.has_book
-    }
-    if not listings:
-        problem = f"no instrument with a book is known of {', '.join(sorted(venues)) or 'no venue'}"
-        raise ConfigurationError("FLASHMM_QUOTED_VENUES", problem, "Name a venue of the instruments file")
-    return listings
+_TOPICS = (
+    "market.ticks",
+    "trading.quotes",
+    "trading.executions",
+    "trading.orders",
+    "trading.positions",
+    "reference.instruments",
+)
 
 
 def limits_of(settings: Settings) -> AccountLimits:
@@ -97,47 +96,74 @@ def limits_of(settings: Settings) -> AccountLimits:
     )
 
 
-def venue_of(mode: Mode, listings: Listings) -> Venue:
-    """Give the adapter of a mode.
+def venue_of(settings: Settings, listings: Listings, clock: Clock = wall_clock_us) -> Venue:
+    """Give the adapter of the mode.
 
     Raises:
-        ConfigurationError: it has none.
+        ConfigurationError: its settings do not allow it to trade.
     """
-    match mode:
+    match settings.executor_mode:
         case Mode.PAPER:
             return PaperVenue(listings)
         case Mode.DRY_RUN:
             return DryRunVenue()
         case Mode.CITREX:
-            raise ConfigurationError("FLASHMM_EXECUTOR_MODE", "has no adapter yet: citrex", "Use paper or dry_run")
+            return citrex_venue(settings, listings, clock)
 
 
 class ExecutorRunner:
     """Run the executor of one (mode, account) until told to stop; then every order is cancelled.
 
     Raises:
-        ServiceUnavailable: the registry does not answer.
-        ConfigurationError: nothing can be quoted, or a committed schema is not registered.
+        ServiceUnavailable: Kafka or the registry does not answer.
+        ConfigurationError: nothing can be quoted, a committed schema is not registered, or the topics have another
+            number of partitions than the settings.
     """
 
     def __init__(self, settings: Settings, *, stop: Stop, clock: Clock = wall_clock_us) -> None:
         self._settings = settings
         self._stop = stop
         self._clock = clock
-        listings = listings_of(settings)
-        mode, account = settings.executor_mode, settings.account
-        self._desk = Desk(venue_of(mode, listings), listings, account, limits_of(settings))
-        self._latency = LatencyWindow()
-        self._owned: frozenset[int] = frozenset()
-        self._metrics_us = 0
+        # A group name is demanded, but nothing joins it: all partitions are assigned by hand.
+        self._consumer = Consumer(consumer_config(settings, f"{settings.topic_prefix}flashmm-{_COMPONENT}"))
         self._ticks = topic_of(Tick).full_name(settings.topic_prefix)
         self._decisions = topic_of(QuoteDecision).full_name(settings.topic_prefix)
+        self._check_partitions()
+        self._decoder = Decoder.for_topics(_TOPICS, settings, self._clock)
+        table, self._instruments_read = read_instruments(settings, self._decoder)
+        self._listings = LiveListings(table, settings.csv("quoted_venues"), settings.kafka_partitions, clock())
+        listings = self._listings
+        mode, account = settings.executor_mode, settings.account
+        venue = venue_of(settings, listings, clock)
+        self._remote = venue if isinstance(venue, RemoteVenue) else None
+        self._desk = Desk(
+            venue,
+            listings,
+            account,
+            limits_of(settings),
+            tolerance=Tolerance(price_bps=settings.refresh_bps, open_pct=settings.refresh_open_pct),
+        )
+        self._supervisor = supervisor_of(settings, self._desk)
+        self._commands = CommandLog(settings, self._supervisor, mode, account, clock)
+        self._latency = LatencyWindow()
+        self._merges = {
+            partition: Merge(
+                self._ticks,
+                partition,
+                self._desk.counts,
+                is_waiting=self._desk.venue.is_on_log,
+                silence_us=settings.dead_man_ms * 1_000,
+                frequency_hz=settings.quote_frequency_hz,
+            )
+            for partition in range(settings.kafka_partitions)
+        }
+        self._paused: set[tuple[str, int]] = set()
+        self._owned: frozenset[int] = frozenset()
+        self._metrics_us = 0
+        self._trouble: str | None = None
+        self._is_open = False
         self._journal = Journal(settings, mode, account, stop.has_run_out)
         self._producer = RecordProducer(settings, (DeadLetter, Metric, Alert))
-        self._decoder = Decoder.for_topics(_TOPICS, settings, self._clock)
-        group = f"{settings.topic_prefix}flashmm-{_COMPONENT}-{mode}-{account}"
-        # A group name is demanded, but nothing joins it: all partitions are assigned by hand.
-        self._consumer = Consumer(consumer_config(settings, group))
 
     @property
     def owned(self) -> frozenset[int]:
@@ -154,14 +180,17 @@ class ExecutorRunner:
 
         Raises:
             ServiceUnavailable: Kafka does not answer at the start.
-            ConfigurationError: the topics have another number of partitions than the settings.
             Fenced: another executor has the account.
         """
         try:
-            self._check_partitions()
             fence = self._journal.open()
             log.info("executor_started", venue=self.banner, fence=fence, **self._identity)
+            self._commands.catch_up()
+            self._tell()
             self._take_over()
+            if self._remote is not None:
+                self._remote.open(self._clock())
+                self._is_open = True
             while not self._stop.is_requested:
                 self._turn()
             self._leave()
@@ -176,7 +205,9 @@ class ExecutorRunner:
             log.warning("executor_gave_up", because=str(error))
         finally:
             self._owned = frozenset()
+            self._part()
             self._consumer.close()
+            self._commands.close()
             self._journal.close()
             self._producer.close(_CLOSE_S)
             log.info("executor_stopped", venue=self.banner, **self._identity, **self._desk.counts)
@@ -193,15 +224,67 @@ class ExecutorRunner:
                 raise ConfigurationError("FLASHMM_KAFKA_PARTITIONS", problem, "Set it to the topic's number")
 
     def _turn(self) -> None:
+        self._obey()
         for message in self._consumer.consume(_BATCH, _POLL_S):
+            if self._commands.follow():
+                self._obey()
             # A rebalance inside this call may have taken partitions away whose records it still returns.
             if is_record(message) and message.partition() in self._owned:
                 self._take(delivery_of(message))
         now_us = self._clock()
-        self._report(self._desk.take(self._desk.venue.poll(now_us)))
-        self._carry_out(self._desk.silenced(now_us))
+        if not self._supervisor.is_silent:
+            self._report(self._desk.take(self._desk.venue.poll(now_us)))
+        if self._remote is not None:
+            self._attend(self._remote, now_us)
+        for partition, merge in self._merges.items():
+            self._mind_silence(partition, merge, now_us)
+            self._make_room(self._ticks, partition, has_room=merge.wants_ticks)
+            self._make_room(self._decisions, partition, has_room=merge.wants_decisions)
         if now_us - self._metrics_us >= _METRICS_US:
             self._publish_metric()
+
+    def _attend(self, remote: RemoteVenue, now_us: int) -> None:
+        """Cancel what should not be in the venue's book, and tell people what they should know of it."""
+        remote.hush(is_silent=self._supervisor.is_silent)
+        strays = self._desk.strays()
+        remote.withdraw(strays, now_us)
+        for one in strays:
+            message = f"order {one.venue_order_id}, nonce {one.nonce}, is open and should not be: it is cancelled"
+            self._note(Notice(Severity.CRITICAL, "STRAY_ORDER", message, one.market))
+        for notice in self._desk.review(now_us):
+            self._note(notice)
+        if remote.trouble != self._trouble:
+            self._trouble = remote.trouble
+            log.warning("venue_trouble", because=self._trouble or "none any more", **self._identity)
+
+    def _part(self) -> None:
+        """Leave nothing at the venue, whatever ends this executor."""
+        if self._remote is None or not self._is_open:
+            return
+        try:
+            self._remote.cancel_all(self._clock())
+        except StateError as error:
+            log.critical("venue_not_cleared", because=str(error), **self._identity)
+        self._remote.close(_CLOSE_S)
+
+    def _obey(self) -> None:
+        """Do what the ladder and the breakers ask for, before anything else is decided."""
+        self._commands.follow()
+        for orders in self._supervisor.turn(self._clock()):
+            self._carry_out(orders)
+        self._tell()
+
+    def _tell(self) -> None:
+        notices, self._supervisor.notices = self._supervisor.notices, []
+        for notice in notices:
+            self._note(notice)
+        commands, self._supervisor.commands = self._supervisor.commands, []
+        key = command_key(self._desk.mode, self._desk.account)
+        self._journal.write([Outgoing(command, key, self._commands.partition) for command in commands])
+
+    def _note(self, notice: Notice) -> None:
+        log.warning("executor_notice", code=notice.code, message=notice.message, **self._identity)
+        self._alert(notice.severity, notice.code, notice.message, notice.market)
 
     def _publish_metric(self) -> None:
         self._metrics_us = self._clock()
@@ -218,10 +301,55 @@ class ExecutorRunner:
             letter = dead_letter(delivery, _COMPONENT, error.reason, error.detail, now_us)
             self._producer.write([outgoing_dead_letter(letter)], self._stop.has_run_out)
             return
+        merge = self._merges[delivery.partition]
         if isinstance(record, Tick):
-            self._report(self._desk.on_tick(record, cause, now_us))
+            merge.add_tick(delivery.offset, record)
+        elif isinstance(record, Instrument):
+            self._take_instrument(record)
         elif isinstance(record, QuoteDecision):
-            self._carry_out(self._desk.decide(record, cause, now_us))
+            if self._desk.is_mine(record):
+                merge.add_decision(record, cause, now_us)
+            else:
+                self._decide(record, cause)
+        self._follow(delivery.partition)
+
+    def _follow(self, partition: int) -> None:
+        """Deal with what is next in a partition, as far as its order is known."""
+        for record, cause in self._merges[partition].take():
+            if isinstance(record, Tick):
+                self._apply(record, cause)
+            else:
+                self._decide(record, cause)
+
+    def _apply(self, tick: Tick, cause: Cause) -> None:
+        self._supervisor.on_tick(tick)
+        self._report(self._desk.on_tick(tick, cause, self._clock()))
+
+    def _decide(self, decision: QuoteDecision, cause: Cause) -> None:
+        now_us = self._clock()
+        self._listings.advance(now_us)
+        self._carry_out(self._desk.decide(decision, cause, now_us))
+
+    def _mind_silence(self, partition: int, merge: Merge, now_us: int) -> None:
+        """Cancel where decisions have stopped coming, and let the ticks go on without them."""
+        silent = merge.silent(now_us)
+        if silent:
+            self._carry_out(self._desk.silenced(silent, now_us))
+            for market in silent:
+                merge.forget(market)
+            self._follow(partition)
+
+    def _make_room(self, topic: str, partition: int, *, has_room: bool) -> None:
+        """Stop reading what there is no room for, until there is again."""
+        place = (topic, partition)
+        if has_room is (place not in self._paused):
+            return
+        (self._consumer.resume if has_room else self._consumer.pause)([TopicPartition(topic, partition)])
+        self._paused ^= {place}
+
+    def _take_instrument(self, instrument: Instrument) -> None:
+        if not self._listings.take(instrument) and instrument.venue in self._settings.csv("quoted_venues"):
+            log.warning("new_market_waits_for_restart", venue=instrument.venue, symbol=instrument.symbol)
 
     def _carry_out(self, orders: Orders | None) -> None:
         """Journal intents, and submit them only when the journal is acknowledged."""
@@ -230,7 +358,9 @@ class ExecutorRunner:
         self._journal.write([self._outgoing(intent) for intent in orders.intents])
         now_us = self._clock()
         for intent in orders.intents:
-            self._latency.observe("tick_to_order", now_us - intent.ts_cause)
+            if intent.action is OrderAction.PLACE and intent.reason != OrderReason.FLATTENED:
+                self._latency.observe("tick_to_order", now_us - intent.ts_cause)
+                self._supervisor.observe_latency(now_us - intent.ts_cause, now_us)
         self._report(self._desk.submit(orders, now_us))
 
     def _report(self, reports: Sequence[ExecutionReport]) -> None:
@@ -260,6 +390,8 @@ class ExecutorRunner:
             for partition in partitions
             for topic, back in ((self._ticks, _WARM_UP_TICKS), (self._decisions, 0))
         ]
+        instruments = topic_of(Instrument).full_name(self._settings.topic_prefix)
+        starts += [TopicPartition(instruments, number, offset) for number, offset in self._instruments_read.items()]
         self._consumer.assign(starts)
         self._owned = frozenset(partitions)
 
@@ -268,8 +400,10 @@ class ExecutorRunner:
         desk = self._desk
         restored = restore(self._settings, self._decoder, desk.mode, partition)
         desk.remember(restored.nonces)
-        orphans = [report for report in restored.cancelled(now_us) if report.market in desk.listings]
-        self._journal.write([self._outgoing(report) for report in orphans])
+        if self._remote is None:
+            # Orders that end with the process of their venue.
+            orphans = [report for report in restored.cancelled(now_us) if report.market in desk.listings]
+            self._journal.write([self._outgoing(report) for report in orphans])
         changed = []
         for market in desk.markets_of(partition):
             position = restored.positions.get(market)
@@ -280,12 +414,29 @@ class ExecutorRunner:
                 changed.append(position)
             desk.positions[market] = position
         self._journal.write([self._outgoing_position(position) for position in changed])
+        if self._remote is not None:
+            recovered = recovered_orders(restored.intents, restored.reports, now_us - 10 * desk.expiry_us)
+            listed = [one for one in recovered if one.order.market in desk.listings]
+            desk.recover(listed, [report.trade_id for report in restored.reports if report.trade_id is not None])
 
     def _leave(self) -> None:
         self._carry_out(self._desk.cancel_all(self._clock()))
+        if self._remote is not None:
+            while self._desk.blotter.live_count and not self._stop.has_run_out():
+                self._report(self._desk.take(self._remote.poll(self._clock())))
+                time.sleep(_POLL_S)
 
-    def _alert(self, severity: Severity, code: str, message: str) -> None:
-        alert = Alert(component=_COMPONENT, severity=severity, code=code, message=message, ts_alert=self._clock())
+    def _alert(self, severity: Severity, code: str, message: str, market: Market | None = None) -> None:
+        venue, symbol = market or (None, None)
+        alert = Alert(
+            component=_COMPONENT,
+            severity=severity,
+            code=code,
+            message=message,
+            venue=venue,
+            symbol=symbol,
+            ts_alert=self._clock(),
+        )
         self._producer.send(Outgoing(alert, _COMPONENT))
 
     def _metric(self, now_us: int) -> Metric:
@@ -293,6 +444,7 @@ class ExecutorRunner:
             component=_COMPONENT,
             instance=f"{self._desk.mode}|{self._desk.account}",
             ts_metric=now_us,
-            counters=dict(self._desk.counts),
-            gauges={f"latency_ms.{name}": value for name, value in self._latency.gauges().items()},
+            counters={**self._desk.counts, **(self._remote.counters if self._remote is not None else {})},
+            gauges={f"latency_ms.{name}": value for name, value in self._latency.gauges().items()}
+            | self._supervisor.gauges(),
         )

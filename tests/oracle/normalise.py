@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from processors.kernel.clock import GRID_US, PartitionClock, is_watchdog
+from processors.kernel.clock import PartitionClock
 from processors.kernel.counters import OnReject, TickCounters
 from processors.kernel.held import Held
 from processors.kernel.normalise import NormaliseConfig
 from processors.kernel.steps import Emit, GridStep, Input, State, Step
+from schemas.clock import GRID_US, is_watchdog
 from schemas.enums import Flag, TickKind
 from schemas.reasons import RejectReason
 from schemas.records import Book, Record, Tick

@@ -17,6 +17,7 @@ from sinks.executor.desk import Desk
 from sinks.executor.orders import Order
 from sinks.executor.port import Answer, Answered, Filled, Listing, Moment, Orders, VenueEvent
 from sinks.executor.positions import zero_position
+from sinks.executor.restraint import Restraint
 
 MARKETS = [("v", "A/USD"), ("v", "B/USD"), ("v", "C/USD")]
 MARKS = {market: 100 * (number + 1) for number, market in enumerate(MARKETS)}
@@ -48,6 +49,7 @@ class ScriptedVenue:
     mode = Mode.PAPER
     banner = "scripted"
     is_executing = True
+    is_on_log = False
     fate: str = "accept"
     open: dict[int, Order] = field(default_factory=dict)
     filled: dict[int, int] = field(default_factory=dict)
@@ -98,7 +100,7 @@ class Run:
         self.venue.fate = fate
         name = MARKETS[market]
         before = set(self.venue.open)
-        state = self.desk.trading_state
+        state = self.desk.restraint.state
         decision = self._decision(name, bids, asks)
         orders = self.desk.decide(decision, Cause("q", 0, self.grid, self.grid), now_us)
         if orders is not None:
@@ -218,7 +220,7 @@ def test_no_sequence_of_events_takes_an_account_past_its_limits(actions: list[tu
     run = Run()
     for name, *arguments in actions:
         if name == "state":
-            (run.desk.trading_state,) = arguments
+            run.desk.restraint = Restraint(state=arguments[0])
         else:
             getattr(run, name)(*arguments)
         run.check()

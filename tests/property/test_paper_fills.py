@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from schemas.enums import OrderAction, Side, TickKind
 from schemas.instruments import Instrument
-from schemas.reasons import OrderReason
 from schemas.records import Cause, Tick
 from sinks.executor.paper import PaperVenue
 from sinks.executor.port import Filled, Listing, Orders
@@ -73,8 +72,8 @@ class Market:
         self.tick(TickKind.LEVEL, Side.BUY, 10**9, 0, first=False)
 
     def place(self, order_id: str, side: Side, price: int, size: int) -> bool:
-        order = request(order_id, OrderAction.PLACE, MARKET, side, price, size)
-        (event,) = self.venue.submit(Orders((order,), 1, OrderReason.TARGET_CHANGED), 0)
+        order = request(order_id, OrderAction.PLACE, MARKET, side, price, size, tick_offset=self.offset + 1)
+        (event,) = self.venue.submit(Orders((order,)), 0)
         return said([event]) == [(order_id, "ACCEPTED")]
 
 
@@ -85,10 +84,7 @@ def test_fills_never_exceed_what_traded_for_the_order(
     orders: list[tuple[Side, int, int]],
     prints: list[tuple[Side, int, int]],
 ) -> None:
-    """At most: all that traded through, and at the price what exceeds the queue until something traded through.
-
-    And never more in all than a print's size, nor than the order's.
-    """
+    """At most what traded at its price or through it less the queue, its size, and in all each print's size."""
     market = Market()
     market.snapshot(bids, asks)
     resting = {str(n): order for n, order in enumerate(orders) if market.place(str(n), *order)}
@@ -120,18 +116,7 @@ def test_an_order_alone_gets_exactly_what_traded_for_it(
 
 
 def available(side: Side, price: int, queue: int, prints: list[tuple[Side, int, int]]) -> int:
-    """What traded for an order at a price, behind a queue."""
+    """What traded at a price or through it, less the queue."""
     taker = Side.SELL if side is Side.BUY else Side.BUY
     sign = 1 if side is Side.BUY else -1
-    at_price = through = 0
-    for who, at, size in prints:
-        reach = sign * (price - at)
-        if who is not taker or reach < 0:
-            continue
-        if reach > 0:
-            if not through:
-                queue = min(queue, at_price)  # whoever was ahead and had not traded is gone
-            through += size
-        else:
-            at_price += size
-    return through + max(0, at_price - queue)
+    return max(0, sum(size for who, at, size in prints if who is taker and sign * (price - at) >= 0) - queue)

@@ -51,7 +51,7 @@ class Feed:
 
     def __init__(self, take: Callable[[Tick, Cause, int], list[Any]]) -> None:
         self._take = take
-        self._offset = 0
+        self.offset = 0
         self._message = 0
         self.reports: list[Any] = []
 
@@ -85,8 +85,8 @@ class Feed:
 
     def raw(self, part: Tick) -> list[Any]:
         """One tick as it is."""
-        self._offset += 1
-        cause = Cause("market.ticks", PARTITION, self._offset, self._offset)
+        self.offset += 1
+        cause = Cause("market.ticks", PARTITION, self.offset, self.offset)
         reports = self._take(part, cause, part.ts_recv + 7)
         self.reports += reports
         return reports
@@ -146,6 +146,7 @@ def make_decision() -> Callable[..., QuoteDecision]:
         account: str = "demo",
         symbol: str = MARKET[1],
         verdict: Verdict | None = None,
+        sequence: int = 0,
     ) -> QuoteDecision:
         ts_grid = GRID_US + at_ms * 1_000
         return QuoteDecision(
@@ -168,6 +169,7 @@ def make_decision() -> Callable[..., QuoteDecision]:
             signal_bps=0.0,
             clamps=(),
             config_hash="",
+            sequence=sequence,
             cause_topic="market.ticks",
             cause_partition=PARTITION,
             cause_first_offset=0,

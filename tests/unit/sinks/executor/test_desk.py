@@ -57,12 +57,12 @@ def test_a_target_becomes_orders_after_the_latency(desk: Desk, feed: Any, make_d
     orders = desk.decide(decision, at(7), now_us=9)
 
     assert orders is not None
-    assert orders.ts_due == decision.ts_grid + 50_000
+    assert [(i.ts_due, i.tick_offset) for i in orders.intents] == [(decision.ts_grid + 50_000, None)] * 2
     assert [i.decision_id for i in orders.intents] == [decision.decision_id] * 2
     assert [i.order_id for i in orders.intents] == [f"demo|{i.nonce}" for i in orders.intents]
     assert [(i.ts_intent, i.cause_topic, i.cause_offset) for i in orders.intents] == [(9, "trading.quotes", 7)] * 2
     assert desk.submit(orders, 10) == []
-    assert [r.status for r in feed.trade(50, Side.SELL, "9.98", "1")] == [
+    assert [r.status for r in feed.trade(50, Side.SELL, "9.98", "101")] == [
         OrderStatus.OPEN,
         OrderStatus.OPEN,
         OrderStatus.PARTIAL,
@@ -118,29 +118,63 @@ def test_old_and_foreign_decisions_change_nothing(
     assert len(desk.working(MARKET)) == 1
 
 
-def test_a_decision_behind_the_market_is_not_acted_on(desk: Desk, feed: Any, make_decision: Decide) -> None:
+def test_a_decision_behind_the_market_is_not_acted_on(
+    listings: Listings, feed_of: Callable[[Any], Any], make_decision: Decide
+) -> None:
     """The clock of ticks has moved on by more than two seconds."""
-    feed.snapshot(2_001, *BOOK)
+    desk = Desk(DryRunVenue(), listings, "demo", LIMITS)
+    desk.positions[MARKET] = zero_position(Mode.DRY_RUN, "demo", MARKET, 2, 0, 0)
+    feed_of(desk).snapshot(2_001, *BOOK)
 
-    assert desk.decide(make_decision(0, (BID,)), at(1), 0) is None
+    assert desk.decide(make_decision(0, (BID,), mode=Mode.DRY_RUN), at(1), 0) is None
     assert desk.counts["ignored_stale"] == 1
-    assert desk.decide(make_decision(200, (BID,)), at(2), 0) is not None
+    assert desk.decide(make_decision(200, (BID,), mode=Mode.DRY_RUN), at(2), 0) is not None
+
+
+def test_paper_orders_that_would_be_late_are_not_sent(desk: Desk, feed: Any, make_decision: Decide) -> None:
+    """They cannot be at the venue before a tick that was applied there; what asks for nothing cancels at once."""
+    feed.snapshot(0, *BOOK)
+    placed = desk.decide(make_decision(0, (BID,)), at(1), 0)
+    assert placed is not None
+    desk.submit(placed, 0)
+    feed.trade(250, Side.BUY, "10.01", "1")
+
+    assert desk.decide(make_decision(200, (), (ASK,)), at(2), 0) is None
+    assert desk.counts["ignored_late"] == 1
+    pulled = desk.decide(make_decision(200), at(3), 0)
+    assert pulled is not None
+    assert [(i.action, i.ts_due, i.tick_offset) for i in pulled.intents] == [
+        (OrderAction.CANCEL, None, feed.offset + 1)
+    ]
+
+
+def test_the_latency_counts_from_the_tick_that_a_decision_names(desk: Desk, feed: Any, make_decision: Decide) -> None:
+    """From the partition's clock there, however much later the decision is read."""
+    feed.snapshot(0, *BOOK)
+    feed.trade(203, Side.BUY, "10.01", "1")
+    decision = replace(make_decision(200, (BID,)), cause_offset=feed.offset)
+    feed.trade(230, Side.BUY, "10.01", "1")
+
+    orders = desk.decide(decision, at(1), 0)
+
+    assert orders is not None
+    assert [i.ts_due for i in orders.intents] == [GRID_US + 253_000]
 
 
 def test_silence_cancels_everything(desk: Desk, make_decision: Decide) -> None:
-    """No decision for two seconds of our clock; said once."""
+    """Before the next tick, whichever that is; said once."""
     placed = desk.decide(make_decision(0, (BID,), (ASK,)), at(1), now_us=0)
     assert placed is not None
     desk.submit(placed, 0)
 
-    assert desk.silenced(2_000_000) is None
-    cancels = desk.silenced(2_000_001)
+    cancels = desk.silenced([MARKET], 2_000_001)
 
     assert cancels is not None
     assert actions(cancels) == [(OrderAction.CANCEL, Side.BUY), (OrderAction.CANCEL, Side.SELL)]
+    assert [(i.ts_due, i.tick_offset, i.reason) for i in cancels.intents] == [(None, 0, "TARGETS_SILENT")] * 2
     reports = desk.submit(cancels, 2_000_002)
     assert [(r.status, r.reason) for r in reports] == [(OrderStatus.CANCELLED, "TARGETS_SILENT")] * 2
-    assert desk.silenced(4_000_000) is None
+    assert desk.silenced([MARKET], 4_000_000) is None
 
 
 def test_an_executor_that_ends_cancels_everything(desk: Desk, make_decision: Decide) -> None:
@@ -163,7 +197,7 @@ def test_a_fill_is_booked_with_its_offset(desk: Desk, feed: Any, make_decision: 
     placed = desk.decide(make_decision(0, (BID,)), at(1), 0)
     assert placed is not None
     desk.submit(placed, 0)
-    opened, filled = feed.trade(60, Side.SELL, "9.98", "5")
+    opened, filled = feed.trade(60, Side.SELL, "9.98", "105")
 
     assert desk.booked([(opened, 30)], 1) == []
     (position,) = desk.booked([(filled, 31)], 2)
@@ -179,7 +213,7 @@ def test_a_tick_that_is_delivered_again_changes_nothing(desk: Desk, feed: Any, m
     assert placed is not None
     desk.submit(placed, 0)
     feed.trade(60, Side.SELL, "10.00", "1")
-    feed._offset -= 1
+    feed.offset -= 1
 
     assert feed.trade(60, Side.SELL, "10.00", "1") == []
 
@@ -190,7 +224,7 @@ def test_the_cause_of_an_order_is_the_tick_behind_its_decision(desk: Desk, feed:
     feed.trade(203, Side.BUY, "10.01", "1")
     decision = make_decision(200, (BID,))
 
-    known = desk.decide(replace(decision, cause_offset=feed._offset), at(1), 0)
+    known = desk.decide(replace(decision, cause_offset=feed.offset), at(1), 0)
     unknown = desk.decide(make_decision(400, (ASK,)), at(2), 0)
 
     assert known is not None

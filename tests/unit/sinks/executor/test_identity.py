@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.clock import GRID_US
 from schemas.enums import Side
 from schemas.errors import ConfigurationError
-from sinks.executor.identity import ATTEMPTS, GRID_US, LEVELS, MARKETS, Slot, nonce_of, slot_of
+from sinks.executor.identity import ATTEMPTS, LEVELS, MARKETS, Slot, nonce_of, slot_of
 
 SLOTS = st.builds(
     Slot,

@@ -1,0 +1,145 @@
+"""One order of two topics: the ticks of a partition, and the decisions that were made of them. Pure.
+
+A decision belongs right behind the tick that it names as its cause, however the two topics are delivered. So at a tick
+that crosses a grid point the ticks behind it wait until the decisions of that point are read, of every market whose
+decisions are being followed; a market is, from its first decision until it has been silent for too long. What is given
+out is then a function of the two logs, but for decisions that come when time has already passed them (a pull between
+grid points, a worker that catches up): they follow at once, and what becomes of them is in the journal.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterator
+from typing import TypeAlias
+
+from schemas.clock import GRID_US, Held, PartitionClock
+from schemas.records import Cause, Market, QuoteDecision, Tick
+
+__all__ = ["Merge", "Merged"]
+
+Merged: TypeAlias = tuple[Tick | QuoteDecision, Cause]
+"""A tick or a decision, and its own place."""
+
+_MOST_TICKS = 50_000
+_MOST_DECISIONS = 1_000
+_GRID_HZ = 5
+
+
+class Merge:
+    """Ticks and decisions of one partition.
+
+    Args:
+        topic: Of the ticks.
+        counts: Where what is passed over is counted.
+        is_waiting: Whether ticks wait for decisions, and decisions for the tick that they name.
+        silence_us: A market without a decision for longer is not followed any more.
+        frequency_hz: Decisions a second and market.
+
+    Attributes:
+        offset: Of the last tick given out, or passed over.
+        clock: The partition's; starts anew, or where a restart left it.
+    """
+
+    def __init__(
+        self,
+        topic: str,
+        partition: int,
+        counts: Counter[str],
+        *,
+        is_waiting: bool,
+        silence_us: int = 2_000_000,
+        frequency_hz: int = _GRID_HZ,
+    ) -> None:
+        self._topic = topic
+        self._partition = partition
+        self.offset = -1
+        self.clock = PartitionClock()
+        self._counts = counts
+        self._is_waiting = is_waiting
+        self._silence_us = silence_us
+        self._grid_points = _GRID_HZ // frequency_hz
+        self._read_offset = -1
+        self._ticks: deque[Held] = deque()
+        self._decisions: list[tuple[QuoteDecision, Cause]] = []
+        self._heard_us: dict[Market, int] = {}
+        self._followed: set[Market] = set()
+        self._decided: dict[Market, int] = {}
+        # The grid point that was crossed last, and who had to decide on it.
+        self._awaited: tuple[int, frozenset[Market]] = (0, frozenset())
+
+    @property
+    def wants_ticks(self) -> bool:
+        """Whether there is room for ticks; without it, stop reading them."""
+        return len(self._ticks) < _MOST_TICKS
+
+    @property
+    def wants_decisions(self) -> bool:
+        """Whether there is room for decisions."""
+        return len(self._decisions) < _MOST_DECISIONS
+
+    def add_tick(self, offset: int, tick: Tick) -> None:
+        """Read the next tick; one that is delivered again is passed over."""
+        if offset > max(self._read_offset, self.offset):
+            self._read_offset = offset
+            self._ticks.append((offset, tick))
+
+    def add_decision(self, decision: QuoteDecision, cause: Cause, now_us: int) -> None:
+        """Read the next decision of the account; its market is followed from here on."""
+        self._decisions.append((decision, cause))
+        self._decided[decision.market] = max(decision.ts_grid, self._decided.get(decision.market, 0))
+        self.follow(decision.market, now_us)
+
+    def follow(self, market: Market, now_us: int) -> None:
+        """Expect decisions of a market from now on."""
+        self._heard_us[market] = now_us
+        self._followed.add(market)
+
+    def silent(self, now_us: int) -> list[Market]:
+        """Give the markets whose decisions have stopped coming, for as long as none comes."""
+        return sorted(market for market, heard in self._heard_us.items() if now_us - heard > self._silence_us)
+
+    def forget(self, market: Market) -> None:
+        """Expect nothing of a market until its next decision: ticks wait for it no longer."""
+        self._followed.discard(market)
+
+    def take(self) -> Iterator[Merged]:
+        """Give what is next in order, as far as it is known; each is to be dealt with before the next is asked for."""
+        while True:
+            ready = self._next_decision()
+            if ready is not None:
+                yield ready
+            elif not self._ticks or self._is_held_up():
+                return
+            else:
+                for offset, tick in self._judged(*self._ticks.popleft()):
+                    yield tick, Cause(self._topic, self._partition, offset, offset)
+
+    def _next_decision(self) -> tuple[QuoteDecision, Cause] | None:
+        for index, (decision, _) in enumerate(self._decisions):
+            if not self._is_waiting or decision.cause_offset <= self.offset:
+                return self._decisions.pop(index)
+        return None
+
+    def _is_held_up(self) -> bool:
+        ts_grid, markets = self._awaited
+        return any(self._decided.get(market, 0) < ts_grid for market in markets & self._followed)
+
+    def _judged(self, offset: int, tick: Tick) -> Iterator[Held]:
+        """Give the ticks that the clock lets pass, each once the clock stands at it."""
+        clock = self.clock
+        if not clock.is_plain(tick.ts_recv):
+            verdict = clock.judge(offset, tick)
+            self._counts["skewed_ticks"] += len(verdict.forgotten)
+            for held in verdict.confirmed:
+                yield self._passed(*held)
+            if verdict.is_held:
+                return
+        yield self._passed(offset, tick)
+
+    def _passed(self, offset: int, tick: Tick) -> Held:
+        for point in self.clock.advance(tick.ts_recv):
+            if self._is_waiting and point % (GRID_US * self._grid_points) == 0:
+                self._awaited = (point, frozenset(self._followed))
+        self.offset = offset
+        return offset, tick
