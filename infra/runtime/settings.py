@@ -161,9 +161,12 @@ class Settings(BaseSettings):
         10_000, ge=6_000, le=30_000, description="A worker silent for so long is dead, and others take its partitions."
     )
     fetch_partition_bytes: int = Field(
-        1 << 20, ge=1_024, le=1 << 24, description="Most bytes that one fetch asks of a partition."
+        1 << 22, ge=1_024, le=1 << 24, description="Most bytes that one fetch asks of a partition."
     )
-    batch_max_records: int = Field(8_192, ge=1, description="Most records of one batch; a live one is smaller.")
+    fetch_bytes: int = Field(
+        1 << 24, ge=1_024, le=1 << 26, description="Most bytes that one fetch asks of all partitions of a broker."
+    )
+    batch_max_records: int = Field(16_384, ge=1, description="Most records of one batch; a live one is smaller.")
     buffered_batches: int = Field(8, ge=1, description="Most decoded batches that wait for the stages.")
     model_path: Path | None = Field(None, description="TorchScript model; the built-in one where unset.")
 
@@ -184,6 +187,19 @@ class Settings(BaseSettings):
     max_order_quote: str = Field("500", description="Value of one order at most, in quote currency.")
     max_gross_quote: str = Field(
         "10000", description="Value of all positions of an account together if every open order fills, at most."
+    )
+    max_drawdown_quote: str = Field(
+        "2000", description="Loss from the best that an account has been worth; beyond it only reductions are sent."
+    )
+    max_daily_loss_quote: str = Field(
+        "1000", description="Loss since the UTC day began; beyond it only reductions are sent."
+    )
+    order_price_band_bps: int = Field(
+        1_000, ge=1, le=10_000, description="Distance of an order's price from the market's last trade, at most."
+    )
+    paper_balances: str = Field(
+        "USDC=100000,USDT=100000,USD=100000,SEI=200000,WETH=50,BTC=5",
+        description="What a paper or dry-run account begins with at each venue: ASSET=AMOUNT, comma-separated.",
     )
     max_open_orders: int = Field(100, ge=1, description="Open orders of an account, at most.")
     max_sends_per_s: int = Field(100, ge=2, description="Requests to a venue a second and account, at most.")

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["AccountInbox", "account_records", "apply_account_record", "follow_account"]
 
 _POLL_S = 0.05
+_WAIT_MS = 100
 _MAX_ARRIVED = 10_000
 
 
@@ -101,7 +102,7 @@ async def follow_account(engine: MicroBatchEngine) -> None:
 
 async def _read(engine: MicroBatchEngine, on_arrival: Callable[[], object], is_over: threading.Event) -> None:
     kinds = {engine.topic(kind): kind for kind in account_records(engine.config.quoting)}
-    async with group_less_reader(engine.bootstrap) as reader:
+    async with group_less_reader(engine.bootstrap, wait_ms=_WAIT_MS) as reader:
         followed: dict[int, PartitionTask] = {}
         while not is_over.is_set():
             if followed != engine.tasks:
@@ -110,7 +111,7 @@ async def _read(engine: MicroBatchEngine, on_arrival: Callable[[], object], is_o
             if not followed or engine.account.is_full:
                 await asyncio.sleep(_POLL_S)
                 continue
-            for pair, records in (await reader.getmany(timeout_ms=50)).items():
+            for pair, records in (await reader.getmany(timeout_ms=_WAIT_MS)).items():
                 for record in records:
                     engine.account.put(followed[pair.partition], kinds[pair.topic], record)
                 on_arrival()

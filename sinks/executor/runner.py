@@ -37,27 +37,27 @@ from schemas.records import (
 from schemas.topics import topic_of
 from sinks.connector import dead_letter
 from sinks.decoding import Decoder, Delivery, delivery_of
-from sinks.executor.account_rules import AccountLimits
 from sinks.executor.citrex import citrex_venue
 from sinks.executor.control import CommandLog, command_key, supervisor_of
 from sinks.executor.desk import Desk
 from sinks.executor.dry_run import DryRunVenue
 from sinks.executor.journal import Journal
+from sinks.executor.limits import limits_of, starting_of
 from sinks.executor.listings import LiveListings
 from sinks.executor.merge import Merge
 from sinks.executor.notice import Notice
 from sinks.executor.paper import PaperVenue
-from sinks.executor.port import Listings, Orders, RemoteVenue, Venue
-from sinks.executor.positions import zero_position
+from sinks.executor.port import Listings, Orders, RemoteVenue, Venue, VenueEvent, VenueMoney, VenuePositions
+from sinks.executor.positions import with_instrument, zero_position
 from sinks.executor.recovery import recovered_orders
-from sinks.executor.restore import log_end, restore
+from sinks.executor.restore import last_balances, log_end, restore
 from sinks.executor.targets import Tolerance
 from sinks.instruments import read_instruments
 from sinks.ops import Outgoing, RecordProducer, check_broker, outgoing_dead_letter, outgoing_metric
 from sinks.runner import is_record
 from sinks.stop import Stop
 
-__all__ = ["ExecutorRunner", "limits_of", "venue_of"]
+__all__ = ["ExecutorRunner", "venue_of"]
 
 log = get_logger(__name__)
 
@@ -65,6 +65,7 @@ _COMPONENT = "executor"
 _BATCH = 1_000
 _POLL_S = 0.01
 _METRICS_US = 1_000_000
+_VALUED_US = 1_000_000
 _CLOSE_S = 3.0
 # Enough of the past to know a book that is sent as snapshots; a book that is not has its orders rejected until it is.
 _WARM_UP_TICKS = 20_000
@@ -74,26 +75,9 @@ _TOPICS = (
     "trading.executions",
     "trading.orders",
     "trading.positions",
+    "account.balances",
     "reference.instruments",
 )
-
-
-def limits_of(settings: Settings) -> AccountLimits:
-    """Give what the account may do at most.
-
-    Raises:
-        ConfigurationError: a value is no number, or cancels leave nothing to new orders.
-    """
-    if settings.sends_for_cancels >= settings.max_sends_per_s:
-        problem = f"is {settings.sends_for_cancels}, and {settings.max_sends_per_s} are allowed in all"
-        raise ConfigurationError("FLASHMM_SENDS_FOR_CANCELS", problem, "Leave some to new orders")
-    return AccountLimits(
-        order_notional=settings.notional("max_order_quote"),
-        gross_notional=settings.notional("max_gross_quote"),
-        open_orders=settings.max_open_orders,
-        sends_per_s=settings.max_sends_per_s,
-        sends_for_cancels=settings.sends_for_cancels,
-    )
 
 
 def venue_of(settings: Settings, listings: Listings, clock: Clock = wall_clock_us) -> Venue:
@@ -143,6 +127,8 @@ class ExecutorRunner:
             limits_of(settings),
             tolerance=Tolerance(price_bps=settings.refresh_bps, open_pct=settings.refresh_open_pct),
         )
+        self._money = self._desk.count_money(starting_of(settings))
+        self._valued_us = 0
         self._supervisor = supervisor_of(settings, self._desk)
         self._commands = CommandLog(settings, self._supervisor, mode, account, clock)
         self._latency = LatencyWindow()
@@ -162,7 +148,9 @@ class ExecutorRunner:
         self._metrics_us = 0
         self._trouble: str | None = None
         self._is_open = False
-        self._journal = Journal(settings, mode, account, stop.has_run_out)
+        # Orders in a book that outlives this process must not wait for a broker that is away: end, and cancel them.
+        patience_s = settings.dead_man_ms / 1e3 if self._remote is not None else None
+        self._journal = Journal(settings, mode, account, stop.has_run_out, patience_s)
         self._producer = RecordProducer(settings, (DeadLetter, Metric, Alert))
 
     @property
@@ -233,9 +221,12 @@ class ExecutorRunner:
                 self._take(delivery_of(message))
         now_us = self._clock()
         if not self._supervisor.is_silent:
-            self._report(self._desk.take(self._desk.venue.poll(now_us)))
+            events = self._desk.venue.poll(now_us)
+            self._report(self._desk.take(events))
+            self._settle(events, now_us)
         if self._remote is not None:
             self._attend(self._remote, now_us)
+        self._value(now_us)
         for partition, merge in self._merges.items():
             self._mind_silence(partition, merge, now_us)
             self._make_room(self._ticks, partition, has_room=merge.wants_ticks)
@@ -364,13 +355,39 @@ class ExecutorRunner:
         self._report(self._desk.submit(orders, now_us))
 
     def _report(self, reports: Sequence[ExecutionReport]) -> None:
-        """Write executions with the positions that they change."""
+        """Write executions with the positions and the money that they change."""
 
         def positions(offsets: list[int]) -> list[Outgoing]:
-            changed = self._desk.booked(list(zip(reports, offsets, strict=True)), self._clock())
-            return [self._outgoing_position(position) for position in changed]
+            now_us = self._clock()
+            changed = self._desk.booked(list(zip(reports, offsets, strict=True)), now_us)
+            return self._outgoing_money(changed, now_us) if changed else []
 
         self._journal.write([self._outgoing(report) for report in reports], positions)
+
+    def _settle(self, events: Sequence[VenueEvent], now_us: int) -> None:
+        """Take what the venue says of money, when the fills that it told before are booked."""
+        for event in events:
+            if isinstance(event, VenueMoney | VenuePositions):
+                self._write_money(self._money.take(event, now_us), now_us)
+
+    def _value(self, now_us: int) -> None:
+        """Value everything at the latest prices, and write once a second what that has changed."""
+        self._money.observe(now_us)
+        if now_us - self._valued_us >= _VALUED_US:
+            self._valued_us = now_us
+            self._write_money(self._money.revalued(now_us), now_us)
+
+    def _write_money(self, positions: Sequence[Position], now_us: int) -> None:
+        self._desk.positions.update({position.market: position for position in positions})
+        self._journal.write(self._outgoing_money(positions, now_us))
+
+    def _outgoing_money(self, positions: Sequence[Position], now_us: int) -> list[Outgoing]:
+        balances = self._money.balances(now_us)
+        keys = [f"{b.mode}|{b.account}|{b.venue}|{b.asset}" for b in balances]
+        return [
+            *(self._outgoing_position(position) for position in positions),
+            *(Outgoing(balance, key) for balance, key in zip(balances, keys, strict=True)),
+        ]
 
     def _outgoing(self, record: OrderIntent | ExecutionReport) -> Outgoing:
         listing = self._desk.listings[record.market]
@@ -385,6 +402,7 @@ class ExecutorRunner:
         partitions = range(self._settings.kafka_partitions)
         for partition in partitions:
             self._restore(partition)
+        self._money.restore(last_balances(self._settings, self._decoder, self._desk.mode))
         starts = [
             TopicPartition(topic, partition, log_end(self._settings, self._decoder, topic, partition, back))
             for partition in partitions
@@ -410,6 +428,7 @@ class ExecutorRunner:
             if position is None:
                 end = restored.executions_end
                 position = zero_position(desk.mode, desk.account, market, partition, end, now_us)
+            position = with_instrument(position, desk.listings[market].instrument)
             if position != restored.written.get(market):
                 changed.append(position)
             desk.positions[market] = position
@@ -446,5 +465,6 @@ class ExecutorRunner:
             ts_metric=now_us,
             counters={**self._desk.counts, **(self._remote.counters if self._remote is not None else {})},
             gauges={f"latency_ms.{name}": value for name, value in self._latency.gauges().items()}
-            | self._supervisor.gauges(),
+            | self._supervisor.gauges()
+            | self._money.gauges(),
         )
