@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from schemas.enums import Mode, OrderAction, Side, Verdict
 from schemas.reasons import AccountReason, OrderReason
-from schemas.records import Cause, ExecutionReport, Market, Position, QuoteDecision, Tick
+from schemas.records import Cause, ExecutionReport, Market, OrderIntent, Position, QuoteDecision, Tick
 from sinks.executor.account_rules import AccountLimits, AccountView, MarketView, SendRate, denial
 from sinks.executor.blotter import Blotter
 from sinks.executor.facts import Facts
@@ -175,6 +175,27 @@ class Desk:
     def remember(self, nonces: Iterable[int]) -> None:
         """Take the nonces of the journal: orders of these names are never sent again."""
         self._journalled.update(nonces)
+
+    def resume(self, intents: Sequence[OrderIntent]) -> list[ExecutionReport]:
+        """Hand to the venue once more what the journal says was handed to it before a restart."""
+        requests = [Request.of(intent) for intent in intents if intent.market in self.listings]
+        for request in requests:
+            self._note_why(request.intent)
+            if request.action is OrderAction.PLACE:
+                self.blotter.add(request.order)
+                self.blotter.send(request.order.nonce, request.intent.ts_intent)
+            elif request.order.nonce in self.blotter:
+                self.blotter.cancel(request.order.nonce, request.intent.ts_intent)
+        return self.take(self.venue.submit(Orders(tuple(requests)), 0))
+
+    def begin(self, partition: int, offset: int, clock_us: int, placed: Iterable[OrderIntent]) -> None:
+        """Note how far a partition was read before a restart, and what was placed in it and is live."""
+        self._trails[partition].advance(offset, clock_us)
+        for intent in placed:
+            self._note_why(intent)
+
+    def _note_why(self, intent: OrderIntent) -> None:
+        self._whys[intent.market] = Why(intent.decision_id, Request.of(intent).cause, intent.ts_cause, intent.flags)
 
     def tidy(self, now_us: int) -> None:
         """Drop what is too old for anything to be told of it."""
