@@ -71,9 +71,12 @@ class LogReader:
         while first > start:
             # From the end backwards, further each time: compaction may not have come to hours of them yet.
             last, first = first, max(start, first - back)
-            values = [m.value() for m in self._messages(topic, partition, first, last) if m.key() == key]
-            if values:
-                return values[-1]
+            value: bytes | None = None
+            for message in self._messages(topic, partition, first, last):
+                if message.key() == key:
+                    value = message.value()
+            if value is not None:
+                return value
             back *= _LOOK_FURTHER
         return None
 

@@ -27,7 +27,7 @@ from producers.sei.mapping import DEFAULT_MAPPINGS, EventMapping
 from producers.session import Session, SessionConfig
 from schemas.errors import ConfigurationError, ProtocolError, ServiceUnavailable
 from schemas.instruments import DEFAULT_PATH, Instruments
-from schemas.venues.citrex.messages import MAINNET, NETWORKS
+from schemas.venues.citrex.messages import MAINNET, NETWORKS, network_urls
 
 __all__ = ["Feed", "binance_feeds", "citrex_feed", "clob_feeds", "produce_app", "run_feeds", "sei_feed"]
 
@@ -190,12 +190,7 @@ def citrex_feed(
 
     if venue not in NETWORKS:
         raise ConfigurationError("--venue", f"{venue} is unknown", f"Choose among {', '.join(NETWORKS)}")
-    own = settings.csv("citrex_rest_url") if venue == MAINNET.venue else (NETWORKS[venue].rest_url,)
-    addresses = tuple(url for url in urls or own if url)
-    if not addresses:
-        raise ConfigurationError(
-            "--url", f"{venue} has no address of its own", "Give that of `flashmm simulate citrex`"
-        )
+    addresses = network_urls(NETWORKS[venue], urls or settings.csv("citrex_rest_url"))
     instruments = _instruments(settings)
     source = CitrexSource(
         venue=venue,

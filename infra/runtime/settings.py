@@ -24,7 +24,6 @@ from pydantic_settings import (
 from schemas.enums import Mode
 from schemas.errors import ConfigurationError, DoesNotFit
 from schemas.numbers import NOTIONAL_SCALE, to_units
-from schemas.venues.citrex.messages import MAINNET
 
 __all__ = ["PREFIX", "Settings", "config_file", "dotenv_names", "load_settings"]
 
@@ -80,12 +79,32 @@ class Settings(BaseSettings):
     binance_rest_url: str = Field("https://api.binance.com", description="Binance spot REST, for depth snapshots.")
     binance_symbols: str = Field("BTCUSDT", description="Binance symbols, comma-separated.")
     citrex_rest_url: str = Field(
-        MAINNET.rest_url, description="Citrex REST addresses, comma-separated; the next is tried when one fails."
+        "",
+        description="Citrex REST addresses, comma-separated; empty: the network's own. Producers try the next when one "
+        "fails, the executor speaks to the first.",
     )
     citrex_symbols: str = Field("SEI/USDC-PERP", description="Citrex markets to poll, comma-separated.")
     citrex_poll_ms: int = Field(500, ge=50, description="Wait between two questions for a market's book.")
     citrex_max_book_age_ms: int = Field(
         2_000, ge=100, description="A polled book that was asked for longer ago is STALE."
+    )
+    citrex_private_key: SecretStr = Field(
+        SecretStr(""),
+        validation_alias=_seed("CITREX_PRIVATE_KEY", "citrex_private_key"),
+        description="Key of the account that trades on Citrex, 32 bytes in hexadecimal; from the environment only.",
+    )
+    citrex_sub_account: int = Field(0, ge=0, le=255, description="Its sub-account; one executor an account has it.")
+    citrex_account_poll_ms: int = Field(
+        500, ge=50, le=2_000, description="Orders, positions and trades of the account are read so often."
+    )
+    citrex_account_requests_per_s: int = Field(
+        20, ge=5, le=1_000, description="Budget for the questions about the account; orders have their own."
+    )
+    citrex_timeout_ms: int = Field(
+        3_000, ge=100, le=10_000, description="A request of the account that has no answer by then never has one."
+    )
+    citrex_max_skew_ms: int = Field(
+        2_000, ge=10, le=4_000, description="Nothing new is sent while the venue's clock is further from ours."
     )
     citrex_requests_per_s: int = Field(10, ge=1, le=1_000, description="Budget for all questions to Citrex together.")
     instruments: Path | None = Field(None, description="TOML file of instruments; the built-in one where unset.")
@@ -152,9 +171,9 @@ class Settings(BaseSettings):
     trading_enabled: bool = Field(
         False,
         validation_alias=_seed("TRADING_ENABLED", "trading_enabled"),
-        description="Allows real venues. None exists yet.",
+        description="Allows real venues: citrex and citrex-testnet.",
     )
-    executor_mode: Mode = Field(Mode.PAPER, description="Where orders go: paper or dry_run.")
+    executor_mode: Mode = Field(Mode.PAPER, description="Where orders go: paper, dry_run or citrex.")
     account: str = Field("demo", pattern=r"^[A-Za-z0-9._-]+$", description="Account that a worker quotes for.")
     quoted_venues: str = Field("sim-sei-clob", description="Venues whose books are quoted, comma-separated.")
     max_position_quote: str = Field(
@@ -341,6 +360,9 @@ def _check_file(path: Path) -> None:
         if key not in known:
             problem = f"{path}: {key} is not a setting"
             raise ConfigurationError(setting, problem, "Keys are the names in `flashmm config schema`")
+        if key in _ENVIRONMENT_ONLY:
+            problem = f"{path}: {key} is a secret that no file may hold"
+            raise ConfigurationError(setting, problem, f"Take it out, and set {PREFIX}{key.upper()} in the environment")
 
 
 def _refuse_unknown(names: Iterable[str], where: str) -> None:
@@ -350,5 +372,6 @@ def _refuse_unknown(names: Iterable[str], where: str) -> None:
             raise ConfigurationError(name, f"is not a setting{where}", "See `flashmm config show` for every setting")
 
 
+_ENVIRONMENT_ONLY = {"citrex_private_key"}
 # Names that tests and tools read from the environment themselves.
 _NOT_SETTINGS = {"FLASHMM_CHAOS", "FLASHMM_SAMPLE_DATA", "FLASHMM_TEST_KAFKA"}

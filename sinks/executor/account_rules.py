@@ -71,6 +71,7 @@ class AccountView:
         open_orders: Orders that may still fill.
         sends: Requests to the venue within the last second.
         unknown: Markets with an order of unknown fate.
+        unreconciled: Markets where what the venue holds is not known, or not what we know.
     """
 
     state: TradingState
@@ -78,6 +79,7 @@ class AccountView:
     open_orders: int
     sends: int
     unknown: frozenset[Market] = field(default_factory=frozenset)
+    unreconciled: frozenset[Market] = field(default_factory=frozenset)
     may_flatten: bool = False
 
 
@@ -105,6 +107,11 @@ def trading_allowed(_: AccountLimits, account: AccountView, order: Order) -> Acc
 def fates_known(_: AccountLimits, account: AccountView, order: Order) -> AccountReason | None:
     """Ask that every order of the market has a known fate."""
     return AccountReason.ORDER_UNKNOWN if order.market in account.unknown else None
+
+
+def reconciled(_: AccountLimits, account: AccountView, order: Order) -> AccountReason | None:
+    """Ask that what the venue holds has been read lately, and agrees with what we know."""
+    return AccountReason.NOT_RECONCILED if order.market in account.unreconciled else None
 
 
 def position_and_mark_known(_: AccountLimits, account: AccountView, order: Order) -> AccountReason | None:
@@ -150,6 +157,7 @@ def slow_enough(limits: AccountLimits, account: AccountView, _: Order) -> Accoun
 RULES: tuple[Rule, ...] = (
     trading_allowed,
     fates_known,
+    reconciled,
     position_and_mark_known,
     order_small_enough,
     gross_notional_within,

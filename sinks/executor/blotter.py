@@ -9,7 +9,7 @@ unseen.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from schemas.enums import Side
@@ -26,6 +26,7 @@ class Fill:
     Attributes:
         trade_id: Names it for ever: told twice, it counts once.
         fee: In 1e-17 quote; negative is a rebate.
+        flags: DERIVED where the venue states the fee with more digits than that.
     """
 
     trade_id: str
@@ -36,6 +37,7 @@ class Fill:
     size: int
     fee: int
     ts_event: int
+    flags: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +55,12 @@ class Listing:
 
     Attributes:
         asked_us: When it was asked for: what was sent later need not be in it.
+        in_flight: Nonces of which something was under way then: it says nothing of them.
     """
 
     asked_us: int
     orders: tuple[Listed, ...]
+    in_flight: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +84,20 @@ class Blotter:
 
     Args:
         arrival_us: How long after its expiry an order can still come to light: the venue's clock and the network.
+        trades_kept: How many trades are remembered, so that one that is told again is known.
     """
 
-    def __init__(self, arrival_us: int = 5_000_000) -> None:
+    def __init__(self, arrival_us: int = 5_000_000, trades_kept: int = 100_000) -> None:
         self._arrival_us = arrival_us
+        self._trades_kept = trades_kept
         self._orders: dict[int, _Known] = {}
         self._live: dict[Market, dict[int, Order]] = defaultdict(dict)
         self._nonces: dict[str, int] = {}
         self._fills: dict[str, list[Fill]] = {}
-        self._trades: set[str] = set()
+        # Keys alone, oldest first: a venue tells of trades long after their orders are forgotten here.
+        self._trades: dict[str, None] = {}
+        # Trades that were told before it was known whose they are, and are now.
+        self._claimed: list[tuple[Order, Fill]] = []
         self._listed_us = 0
 
     def __iter__(self) -> Iterator[Order]:
@@ -135,6 +144,18 @@ class Blotter:
         self._now(order.nonce, order)
         return True
 
+    def restore(self, order: Order, sent_us: int, fills: Iterable[Fill] = ()) -> None:
+        """Take an order as the log has it, with the trades of it that are booked."""
+        self._orders[order.nonce] = _Known(order, asked_us=sent_us, named_us=sent_us)
+        if order.venue_order_id is not None:
+            self._nonces[order.venue_order_id] = order.nonce
+            self._fills[order.venue_order_id] = list(fills)
+        self._now(order.nonce, order)
+
+    def know(self, trade_ids: Iterable[str]) -> None:
+        """Take trades as told before."""
+        self._trades.update(dict.fromkeys(trade_ids))
+
     def send(self, nonce: int, now_us: int) -> Order:
         """Note that an order is handed to the network."""
         return self._ask(nonce, self[nonce].sent(), now_us)
@@ -179,12 +200,19 @@ class Blotter:
         """
         if fill.trade_id in self._trades:
             return False
-        self._trades.add(fill.trade_id)
+        self._trades[fill.trade_id] = None
+        while len(self._trades) > self._trades_kept:
+            del self._trades[next(iter(self._trades))]
         self._fills.setdefault(fill.venue_order_id, []).append(fill)
         nonce = self._nonces.get(fill.venue_order_id)
         if nonce is not None:
             self._now(nonce, self[nonce].with_filled(self._filled(fill.venue_order_id)))
         return True
+
+    def claim(self) -> list[tuple[Order, Fill]]:
+        """Give the trades whose order has become known since they were told, each with its order as of then."""
+        claimed, self._claimed = self._claimed, []
+        return claimed
 
     def take_listing(self, listing: Listing) -> list[Listed]:
         """Take the open orders; give those that should not be there: unknown to us, or over as far as we know."""
@@ -193,7 +221,7 @@ class Blotter:
         for nonce, one in ours.items():
             self._bind(nonce, one.venue_order_id, listing.asked_us)
         for nonce, known in self._orders.items():
-            if not known.order.is_live or known.asked_us >= listing.asked_us:
+            if not known.order.is_live or known.asked_us >= listing.asked_us or nonce in listing.in_flight:
                 continue  # what was asked for since then, the listing cannot know
             if nonce in ours:
                 known.is_gone = False
@@ -201,7 +229,7 @@ class Blotter:
             elif known.order.venue_order_id is not None and known.named_us < listing.asked_us:
                 # It was in the book when it got its name, so it has left; before that it may not have arrived yet.
                 known.is_gone = True
-        return [one for one in listing.orders if one.nonce not in self._orders or not self[one.nonce].is_live]
+        return [one for one in listing.orders if self._is_stray(one, listing)]
 
     def settle(self, is_equal: Mapping[Market, bool], now_us: int) -> list[Order]:
         """End what can be ended where the venue's positions equal ours; give what ended.
@@ -225,12 +253,22 @@ class Blotter:
         return ended
 
     def forget(self, before_nonce: int) -> None:
-        """Drop ended orders that are too old for anything to be told of them, and their trades."""
+        """Drop ended orders that are too old for anything to be told of them; that their trades were told is kept."""
         for nonce in [n for n, known in self._orders.items() if n < before_nonce and not known.order.is_live]:
             name = self._orders.pop(nonce).order.venue_order_id
             if name is not None:
-                del self._nonces[name]
-                self._trades.difference_update(fill.trade_id for fill in self._fills.pop(name, ()))
+                self._nonces.pop(name, None)
+                self._fills.pop(name, None)
+        for name in [n for n, fills in self._fills.items() if fills and fills[-1].ts_event < before_nonce]:
+            if name not in self._nonces:
+                del self._fills[name]
+
+    def _is_stray(self, one: Listed, listing: Listing) -> bool:
+        known = self._orders.get(one.nonce)
+        if known is None:
+            return True
+        is_judged = known.asked_us < listing.asked_us and one.nonce not in listing.in_flight
+        return is_judged and not known.order.is_live
 
     def _is_past(self, known: _Known) -> bool:
         """Tell whether an order that was never acknowledged would be in the last listing if it had ever arrived."""
@@ -246,15 +284,22 @@ class Blotter:
         for name, fills in self._fills.items():
             if name in self._nonces:
                 continue
-            nonce = min((order.nonce for order in self if _can_be_of(order, fills)), default=None)
+            first_us = min(fill.ts_event for fill in fills) + self._arrival_us
+            fitting = (n for n, k in self._orders.items() if k.asked_us <= first_us and _can_be_of(k.order, fills))
+            nonce = min(fitting, default=None)
             if nonce is not None:
                 self._bind(nonce, name, now_us)
 
     def _bind(self, nonce: int, venue_order_id: str, now_us: int) -> Order:
         if self[nonce].venue_order_id is None:
             self._orders[nonce].named_us = now_us
-        self._nonces[venue_order_id] = nonce
-        return self._now(nonce, self[nonce].accepted(venue_order_id).with_filled(self._filled(venue_order_id)))
+        order = self[nonce].accepted(venue_order_id)
+        if venue_order_id not in self._nonces:
+            self._nonces[venue_order_id] = nonce
+            for fill in self._fills.get(venue_order_id, ()):
+                order = order.with_filled(order.filled + fill.size)
+                self._claimed.append((order, fill))
+        return self._now(nonce, order)
 
     def _filled(self, venue_order_id: str) -> int:
         return sum(fill.size for fill in self._fills.get(venue_order_id, ()))

@@ -14,13 +14,16 @@ from schemas.enums import Mode, OrderAction, Side, Verdict
 from schemas.reasons import AccountReason, OrderReason
 from schemas.records import Cause, ExecutionReport, Market, OrderIntent, Position, QuoteDecision, Tick
 from sinks.executor.account_rules import AccountLimits, AccountView, MarketView, SendRate, denial
-from sinks.executor.blotter import Blotter
-from sinks.executor.facts import Facts
+from sinks.executor.blotter import Blotter, Listed
+from sinks.executor.facts import Facts, order_id
 from sinks.executor.identity import ATTEMPTS, FLATTEN_LEVEL, Slot, nonce_of
 from sinks.executor.intents import Why, request_of
+from sinks.executor.notice import Notice
 from sinks.executor.orders import Order
-from sinks.executor.port import Listings, Orders, Request, Venue, VenueEvent
+from sinks.executor.port import Listings, Orders, RemoteVenue, Request, Venue, VenueEvent
 from sinks.executor.positions import apply_fill
+from sinks.executor.reconciliation import Reconciliation
+from sinks.executor.recovery import RecoveredOrder
 from sinks.executor.restraint import FREE, PERCENT, Restraint, surplus, widened
 from sinks.executor.targets import Change, Ignored, Target, Tolerance, changes, refusal
 from sinks.executor.trail import Trail
@@ -65,7 +68,16 @@ class Desk:
         self._tolerance = tolerance or Tolerance()
         self.restraint = FREE
         self.blotter = Blotter()
-        self._facts = Facts(venue.mode, account, self.blotter, self.counts, is_executing=venue.is_executing)
+        # Only what outlives this process can differ from what it knows.
+        self._reconciliation = Reconciliation() if isinstance(venue, RemoteVenue) else None
+        self._facts = Facts(
+            venue.mode,
+            account,
+            self.blotter,
+            self.counts,
+            is_executing=venue.is_executing,
+            reconciliation=self._reconciliation,
+        )
         self._limits = limits
         self._rate = SendRate()
         self._marks: dict[Market, int] = {}
@@ -97,6 +109,10 @@ class Desk:
         """Tell whether a decision is of this account and of a market that it may quote."""
         owner = (decision.mode, decision.account)
         return owner == (self.mode, self.account) and decision.market in self.listings
+
+    def knows(self, name: str) -> bool:
+        """Tell whether an order of this id is live, or ended since this executor started."""
+        return any(order_id(self.account, order.nonce) == name for order in self.blotter)
 
     def markets_of(self, partition: int) -> list[Market]:
         """List the markets that may be quoted in a partition."""
@@ -136,6 +152,7 @@ class Desk:
             if request.action is OrderAction.PLACE:
                 self.counts["orders"] += 1
                 self.blotter.send(request.order.nonce, now_us)
+                self._facts.sent(request)
             else:
                 self.counts["cancels"] += 1
         return self.take(self.venue.submit(orders, now_us))
@@ -184,6 +201,7 @@ class Desk:
             if request.action is OrderAction.PLACE:
                 self.blotter.add(request.order)
                 self.blotter.send(request.order.nonce, request.intent.ts_intent)
+                self._facts.sent(request)
             elif request.order.nonce in self.blotter:
                 self.blotter.cancel(request.order.nonce, request.intent.ts_intent)
         return self.take(self.venue.submit(Orders(tuple(requests)), 0))
@@ -196,6 +214,21 @@ class Desk:
 
     def _note_why(self, intent: OrderIntent) -> None:
         self._whys[intent.market] = Why(intent.decision_id, Request.of(intent).cause, intent.ts_cause, intent.flags)
+
+    def recover(self, orders: Iterable[RecoveredOrder], trade_ids: Iterable[str]) -> None:
+        """Take the orders and trades that the log holds; positions have been restored before."""
+        self.blotter.know(trade_ids)
+        self._facts.restore(orders)
+        if self._reconciliation is not None:
+            self._reconciliation.restore({market: one.quantity for market, one in self.positions.items()})
+
+    def strays(self) -> list[Listed]:
+        """Give the orders found in the venue's book since last asked that should not be there."""
+        return self._facts.strays()
+
+    def review(self, now_us: int) -> Iterable[Notice]:
+        """Give what people should know of the venue since they were last told."""
+        return self._reconciliation.review(now_us) if self._reconciliation is not None else ()
 
     def tidy(self, now_us: int) -> None:
         """Drop what is too old for anything to be told of it."""
@@ -318,6 +351,7 @@ class Desk:
             open_orders=self.blotter.live_count,
             sends=self._rate.within(now_us),
             unknown=self.blotter.unknown(),
+            unreconciled=self._reconciliation.blocked(now_us) if self._reconciliation is not None else frozenset(),
         )
 
     def bundle(self, requests: Sequence[Request], ts_due: int, reason: OrderReason) -> Orders | None:

@@ -1,15 +1,31 @@
-"""What the venue says becomes a fact about an order, and a report of it for the log. Pure."""
+"""What the venue says becomes a fact about an order, and a report of it for the log. Pure.
+
+A venue that tells its open orders and positions is compared with what we know at the same time: see `Reconciliation`.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 
-from schemas.enums import Mode, OrderStatus
-from schemas.records import ExecutionReport
-from sinks.executor.blotter import Blotter
+from schemas.enums import Mode, OrderStatus, Side
+from schemas.records import Cause, ExecutionReport
+from sinks.executor.blotter import Blotter, Fill, Listed
 from sinks.executor.orders import Order, OrderState
-from sinks.executor.port import Answer, Answered, Filled, Moment, VenueEvent
+from sinks.executor.port import (
+    Answer,
+    Answered,
+    Filled,
+    Moment,
+    OpenOrders,
+    Request,
+    VenueEvent,
+    VenueMoney,
+    VenuePositions,
+)
+from sinks.executor.reconciliation import Reconciliation
+from sinks.executor.recovery import RecoveredOrder
 
 __all__ = ["Facts", "order_id"]
 
@@ -27,40 +43,80 @@ class Facts:
     Args:
         counts: Where reports, fills and oddities are counted.
         is_executing: Whether the venue executes; where it does not, nothing is reported.
+        reconciliation: Of a venue with a memory of its own.
     """
 
-    def __init__(self, mode: Mode, account: str, blotter: Blotter, counts: Counter[str], *, is_executing: bool) -> None:
+    def __init__(
+        self,
+        mode: Mode,
+        account: str,
+        blotter: Blotter,
+        counts: Counter[str],
+        *,
+        is_executing: bool,
+        reconciliation: Reconciliation | None = None,
+    ) -> None:
         self._mode = mode
         self._account = account
         self._blotter = blotter
         self._counts = counts
         self._is_executing = is_executing
+        self.reconciliation = reconciliation
         # Reports made of each order: part of their ids.
         self._numbers: Counter[int] = Counter()
+        # What each order was sent for: where nothing in the log made a venue speak, its reports name that.
+        self._causes: dict[int, Cause] = {}
+        self._strays: list[Listed] = []
 
     def take(self, events: Iterable[VenueEvent]) -> list[ExecutionReport]:
         """Take what the venue says; give a report of each change."""
-        reports = []
+        reports: list[ExecutionReport] = []
         for event in events:
-            if isinstance(event, Answered):
-                report = self._answered(event)
-            elif isinstance(event, Filled):
-                report = self._filled(event)
-            else:
-                continue
-            if report is not None and self._is_executing:
-                self._counts[f"reports_{report.status.lower()}"] += 1
-                self._counts["fills"] += bool(report.last_size)
-                reports.append(report)
-        return reports
+            match event:
+                case Answered():
+                    reports += self._answered(event)
+                case Filled():
+                    reports += self._filled(event)
+                case OpenOrders():
+                    reports += self._listed(event)
+                case VenuePositions():
+                    reports += self._compared(event)
+                case VenueMoney():
+                    if self.reconciliation is not None:
+                        self.reconciliation.take_money(event)
+        for report in reports:
+            self._counts[f"reports_{report.status.lower()}"] += 1
+            self._counts["fills"] += bool(report.last_size)
+        return reports if self._is_executing else []
+
+    def strays(self) -> list[Listed]:
+        """Give the orders found in the venue's book since last asked that should not be there."""
+        strays, self._strays = self._strays, []
+        return strays
+
+    def restore(self, recovered: Iterable[RecoveredOrder]) -> None:
+        """Take the orders that the log holds."""
+        for one in recovered:
+            self._numbers[one.order.nonce] = one.reports
+            self._causes[one.order.nonce] = one.cause
+            self._blotter.restore(one.order, one.sent_us, one.fills)
+
+    def sent(self, request: Request) -> None:
+        """Note what an order is sent for."""
+        self._causes[request.order.nonce] = request.cause
 
     def tidy(self) -> None:
         """Forget the reports of orders that the blotter has forgotten."""
-        for nonce in [nonce for nonce in self._numbers if nonce not in self._blotter]:
-            del self._numbers[nonce]
+        for nonce in [nonce for nonce in self._causes if nonce not in self._blotter]:
+            del self._causes[nonce]
+            self._numbers.pop(nonce, None)
 
-    def _answered(self, event: Answered) -> ExecutionReport | None:
-        before, blotter = self._blotter[event.nonce], self._blotter
+    def _answered(self, event: Answered) -> list[ExecutionReport]:
+        blotter = self._blotter
+        if event.nonce not in blotter:
+            self._counts["answers_too_late"] += 1
+            return []
+        before = blotter[event.nonce]
         match event.answer:
             case Answer.ACCEPTED:
                 order = blotter.accepted(event.nonce, event.venue_order_id or "", event.at.ts_recv)
@@ -72,22 +128,53 @@ class Facts:
                 order = blotter.expired(event.nonce)
             case Answer.UNANSWERED:
                 order = blotter.unanswered(event.nonce)
-        return self._report(order, event.at, reason=event.reason) if order.state is not before.state else None
+        claimed = self._claimed(event.at)
+        if claimed or order.state is before.state:
+            return claimed
+        return [self._report(order, event.at, reason=event.reason)]
 
-    def _filled(self, event: Filled) -> ExecutionReport | None:
+    def _filled(self, event: Filled) -> list[ExecutionReport]:
         fill = event.fill
         if not self._blotter.fill(fill):
             self._counts["repeated_fills"] += 1
-            return None
+            return []
         order = self._blotter.order_of(fill.venue_order_id)
         if order is None:
             self._counts["unmatched_fills"] += 1
-            return None
-        return self._report(order, event.at, event)
+            return []
+        return [self._report(order, event.at, fill)]
 
-    def _report(
-        self, order: Order, at: Moment, filled: Filled | None = None, reason: str | None = None
-    ) -> ExecutionReport:
+    def _listed(self, event: OpenOrders) -> list[ExecutionReport]:
+        before = {order.nonce: order.state for order in self._blotter if order.is_live}
+        strays = self._blotter.take_listing(event)
+        self._counts["strays"] += len(strays)
+        self._strays += strays
+        at = Moment(event.asked_us, event.asked_us, None)
+        reports = self._claimed(at)
+        told = {report.order_id for report in reports}
+        for nonce, state in before.items():
+            order = self._blotter[nonce]
+            if order.state is not state and order_id(self._account, nonce) not in told:
+                reports.append(self._report(order, at))
+        return reports
+
+    def _compared(self, event: VenuePositions) -> list[ExecutionReport]:
+        if self.reconciliation is None:
+            return []
+        at = Moment(event.asked_us, event.asked_us, None)
+        ended = self._blotter.settle(self.reconciliation.compare(event), event.asked_us)
+        return self._claimed(at) + [self._report(order, at) for order in ended]
+
+    def _claimed(self, at: Moment) -> list[ExecutionReport]:
+        """Report the trades whose order has become known."""
+        claimed = self._blotter.claim()
+        self._counts["unmatched_fills"] -= len(claimed)
+        return [self._report(order, replace(at, ts_event=fill.ts_event), fill) for order, fill in claimed]
+
+    def _report(self, order: Order, at: Moment, fill: Fill | None = None, reason: str | None = None) -> ExecutionReport:
+        if fill is not None and self.reconciliation is not None:
+            self.reconciliation.filled(order.market, fill.size if fill.side is Side.BUY else -fill.size)
+        cause = at.cause or self._causes[order.nonce]
         name = order_id(self._account, order.nonce)
         number = self._numbers[order.nonce]
         self._numbers[order.nonce] += 1
@@ -95,7 +182,7 @@ class Facts:
             execution_id=f"{name}|{number}",
             order_id=name,
             venue_order_id=order.venue_order_id,
-            trade_id=filled.fill.trade_id if filled else None,
+            trade_id=fill.trade_id if fill else None,
             mode=self._mode,
             account=self._account,
             venue=order.market[0],
@@ -105,14 +192,15 @@ class Facts:
             price=order.price,
             size=order.size,
             filled_size=order.filled,
-            last_price=filled.fill.price if filled else None,
-            last_size=filled.fill.size if filled else None,
-            fee=filled.fill.fee if filled else 0,
+            last_price=fill.price if fill else None,
+            last_size=fill.size if fill else None,
+            fee=fill.fee if fill else 0,
             ts_event=at.ts_event,
             ts_recv=at.ts_recv,
             reason=reason,
-            cause_topic=at.cause.topic,
-            cause_partition=at.cause.partition,
-            cause_first_offset=at.cause.first_offset,
-            cause_offset=at.cause.offset,
+            flags=fill.flags if fill else 0,
+            cause_topic=cause.topic,
+            cause_partition=cause.partition,
+            cause_first_offset=cause.first_offset,
+            cause_offset=cause.offset,
         )

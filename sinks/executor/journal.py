@@ -17,7 +17,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from infra.runtime.kafka import producer_config
 from infra.runtime.settings import Settings
 from schemas.enums import Mode
-from schemas.errors import Fenced, ServiceUnavailable, StateError, TerminalError
+from schemas.errors import ConfigurationError, Fenced, ServiceUnavailable, StateError, TerminalError
 from schemas.records import Command, ExecutionReport, OrderIntent, Position, Record
 from sinks.ops import Outgoing, RecordWriter
 
@@ -42,6 +42,7 @@ class Journal:
 
     def __init__(self, settings: Settings, mode: Mode, account: str, give_up: Callable[[], bool]) -> None:
         self._settings = settings
+        self._mode = mode
         self._owner = f"{mode}|{account}"
         self._give_up = give_up
         self._lock: IO[str] | None = None
@@ -53,6 +54,7 @@ class Journal:
         """Take the account over from whoever had it; give what keeps others out, in words.
 
         Raises:
+            ConfigurationError: mode citrex on the mock broker.
             Fenced: on the mock broker, another executor of this machine has the account.
             ServiceUnavailable: the broker does not answer in time.
         """
@@ -60,6 +62,9 @@ class Journal:
         cluster = self._answered(lambda: probe.list_topics(timeout=_ANSWER_S).cluster_id)
         config: dict[str, Any] = {"linger.ms": 0, "enable.idempotence": True}
         if str(cluster).startswith(_MOCK_CLUSTER):
+            if self._mode is Mode.CITREX:
+                problem = "is the embedded mock broker: it fences nobody, and forgets"
+                raise ConfigurationError("FLASHMM_KAFKA_BOOTSTRAP", problem, "Use a real Kafka, as `--kafka jvm` is")
             self._lock = self._locked(self._settings.data_dir / f"executor-{self._owner.replace('|', '-')}.lock")
             # 0: librdkafka tries for ever; who waits decides when to give up.
             self._producer = Producer(producer_config(self._settings, **config | {"message.timeout.ms": 0}))
@@ -109,6 +114,8 @@ class Journal:
         self._answered(lambda: producer.produce(topic, value=value, key=key.encode(), partition=partition))
         if self._lock is None:
             self._answered(lambda: producer.commit_transaction(_ANSWER_S))
+        else:
+            producer.flush(_ANSWER_S)  # on the mock broker a checkpoint that is lost costs a longer replay
 
     def end_of(self, kind: type[Record], partition: int) -> int:
         """Give the offset after the last record of a kind that was written to a partition; 0 where none was."""

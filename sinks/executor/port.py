@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum, unique
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from schemas.enums import Mode, OrderAction
 from schemas.instruments import Instrument
 from schemas.reasons import OrderReason
 from schemas.records import Cause, Market, OrderIntent, Tick
-from sinks.executor.blotter import Fill
+from sinks.executor.blotter import Fill, Listed
 from sinks.executor.blotter import Listing as OpenOrders
 from sinks.executor.orders import Order
 
@@ -19,11 +19,13 @@ __all__ = [
     "Answer",
     "Answered",
     "Filled",
+    "Listed",
     "Listing",
     "Listings",
     "Moment",
     "OpenOrders",
     "Orders",
+    "RemoteVenue",
     "Request",
     "Venue",
     "VenueEvent",
@@ -108,11 +110,15 @@ class Orders:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """When a venue said something, on its clock and on ours, and the record that made it."""
+    """When a venue said something, on its clock and on ours, and the record that made it.
+
+    Attributes:
+        cause: None where nothing in the log did; then what the order was sent for stands in.
+    """
 
     ts_event: int
     ts_recv: int
-    cause: Cause
+    cause: Cause | None
 
 
 @unique
@@ -214,3 +220,31 @@ class Venue(Protocol):
 
     def poll(self, now_us: int) -> Sequence[VenueEvent]:
         """Give what the venue has said since it was last asked; never waits."""
+
+
+@runtime_checkable
+class RemoteVenue(Venue, Protocol):
+    """A venue with a memory of its own: orders and positions there outlive this process, and must be read."""
+
+    @property
+    def trouble(self) -> str | None:
+        """Why it cannot be read or traded at now, in words for people."""
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """Cumulative counts of requests and failures."""
+
+    def open(self, now_us: int) -> None:
+        """Take up work: first everything that rests there is cancelled, then it is read, again and again."""
+
+    def withdraw(self, orders: Sequence[Listed], now_us: int) -> None:
+        """Cancel orders that are in the book and should not be."""
+
+    def cancel_all(self, now_us: int) -> None:
+        """Cancel everything that rests in the listed markets."""
+
+    def hush(self, *, is_silent: bool) -> None:
+        """Ask the venue nothing from now on, or ask again."""
+
+    def close(self, timeout_s: float) -> None:
+        """End, with what was asked for done if that takes no longer than `timeout_s`."""

@@ -7,11 +7,18 @@ the same ids. Those that the log has are dropped, the others are given out to be
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
+from schemas.enums import OrderAction
 from schemas.records import Cause, ExecutionReport, OrderIntent, Tick
+from sinks.executor.blotter import Fill
 from sinks.executor.desk import Desk
+from sinks.executor.orders import OrderState
+from sinks.executor.paper import PaperPartition
+from sinks.executor.paper_market import Resting, paper_name
+from sinks.executor.recovery import RecoveredOrder
 
-__all__ = ["Replay"]
+__all__ = ["Replay", "recovered"]
 
 
 class Replay:
@@ -48,3 +55,33 @@ class Replay:
                 self._desk.counts["replayed_reports"] += 1
                 self._desk.counts["replay_differences"] += logged != report
         return new
+
+
+def recovered(partition: PaperPartition) -> list[RecoveredOrder]:
+    """Give the orders of a partition as the desk knew them when the venue stood there."""
+    cancelling = {r.order.nonce for r in partition.arriving if r.action is OrderAction.CANCEL}
+    return [_recovered(resting, is_cancelling=resting.order.nonce in cancelling) for resting in partition.orders]
+
+
+def _recovered(resting: Resting, *, is_cancelling: bool) -> RecoveredOrder:
+    order, intent = resting.order, resting.intent
+    in_book = OrderState.PARTIAL if resting.filled else OrderState.OPEN
+    state = in_book if resting.has_arrived else OrderState.SENT
+    name = paper_name(order) if resting.has_arrived else None
+    # One trade stands for all: their prices and fees are booked.
+    fills = [
+        Fill(
+            trade_id=f"{name}-1",
+            venue_order_id=name,
+            market=order.market,
+            side=order.side,
+            price=order.price,
+            size=resting.filled,
+            fee=0,
+            ts_event=intent.ts_intent,
+        )
+        for name in ([name] if name is not None and resting.filled else [])
+    ]
+    known = replace(order, state=state, filled=resting.filled, venue_order_id=name, is_cancelling=is_cancelling)
+    reports = int(resting.has_arrived) + resting.trades
+    return RecoveredOrder(known, intent.ts_intent, resting.request.cause, reports, tuple(fills))

@@ -14,7 +14,7 @@ from sinks.decoding import Decoder
 from sinks.executor.positions import apply_fill
 from sinks.log import log_reader
 
-__all__ = ["Restored", "log_end", "restore"]
+__all__ = ["Restored", "restore"]
 
 _REPORTS_SEARCHED = 20_000
 _INTENTS_SEARCHED = 20_000
@@ -30,6 +30,7 @@ class Restored:
         orphans: Orders last reported open: their executor did not live to cancel them.
         executions_end: Offset after the last execution.
         nonces: Of the orders that the journal holds, as far back as an order can live.
+        intents, reports: What was asked and told of orders, as far back, in the order of the log.
     """
 
     positions: dict[Market, Position] = field(default_factory=dict)
@@ -37,6 +38,8 @@ class Restored:
     orphans: dict[str, ExecutionReport] = field(default_factory=dict)
     executions_end: int = 0
     nonces: set[int] = field(default_factory=set)
+    intents: list[OrderIntent] = field(default_factory=list)
+    reports: list[ExecutionReport] = field(default_factory=list)
 
     def take_position(self, position: Position) -> None:
         """Take a position; the last one of a market holds."""
@@ -44,6 +47,7 @@ class Restored:
 
     def take_execution(self, report: ExecutionReport, offset: int) -> None:
         """Take an execution in the order of the log, after the positions."""
+        self.reports.append(report)
         if report.status in _OPEN:
             self.orphans[report.order_id] = report
         else:
@@ -97,18 +101,8 @@ def restore(settings: Settings, decoder: Decoder, mode: Mode, partition: int) ->
         for record, _ in log.records(orders, partition, first, end):
             if isinstance(record, OrderIntent) and (record.mode, record.account) == owner and record.nonce is not None:
                 restored.nonces.add(record.nonce)
+                restored.intents.append(record)
     return restored
-
-
-def log_end(settings: Settings, decoder: Decoder, topic: str, partition: int, back: int = 0) -> int:
-    """Give the offset `back` records before the end of a partition, or its start where it is shorter.
-
-    Raises:
-        ServiceUnavailable: the broker does not answer in time.
-    """
-    with log_reader(settings, decoder) as log:
-        start, end = log.ends(topic, partition)
-    return max(start, end - back)
 
 
 def _first_needed(positions: Mapping[Market, Position], end: int) -> int:

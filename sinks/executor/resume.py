@@ -7,7 +7,7 @@ Since the venue is a function of the ticks and of the journal, what happened aft
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import TypeVar
 
 from infra.runtime.settings import Settings
 from schemas.enums import Mode
@@ -23,24 +23,13 @@ from sinks.executor.paper import PaperVenue
 from sinks.executor.replay import Replay, recovered
 from sinks.log import LogReader, log_reader
 
-__all__ = ["WARM_UP_TICKS", "PaperLife", "Resumed"]
+__all__ = ["WARM_UP_TICKS", "PaperLife"]
+
+_Kind = TypeVar("_Kind", OrderIntent, ExecutionReport)
 
 WARM_UP_TICKS = 20_000
 """Enough of the past to know a book that is sent as snapshots."""
 _MOST_REPLAYED = 500_000
-
-
-@dataclass(frozen=True, slots=True)
-class Resumed:
-    """A partition that was taken up again.
-
-    Attributes:
-        next_offset: Where to read ticks on.
-        is_whole: Whether the venue goes on from where it stood; else orders of before are lost to it.
-    """
-
-    next_offset: int
-    is_whole: bool
 
 
 class PaperLife:
@@ -77,8 +66,10 @@ class PaperLife:
         self._ends: dict[tuple[type[OrderIntent | ExecutionReport], int], int] = {}
         self._kept: dict[int, int] = {}
 
-    def resume(self, partition: int, now_us: int) -> Resumed:
+    def resume(self, partition: int, now_us: int) -> int:
         """Take a partition up from its last checkpoint; without one that fits the log, from a little before its end.
+
+        Gives where to read ticks on.
 
         Raises:
             ServiceUnavailable: the broker does not answer in time.
@@ -90,13 +81,14 @@ class PaperLife:
             checkpoint = self._last(log, partition, begin, end)
             if checkpoint is None:
                 start = max(begin, end - WARM_UP_TICKS)
-                self._merges[partition].offset = start - 1
-                return Resumed(start, is_whole=False)
+                self._merges[partition].offset = self._venue.partition(partition).offset = start - 1
+                self._desk.begin(partition, start - 1, 0, [])
+                return start
             self._run_again(log, partition, checkpoint, begin, end)
         merge = self._merges[partition]
         for resting in self._venue.partition(partition).orders:
             merge.follow(resting.order.market, now_us)
-        return Resumed(end, is_whole=True)
+        return end
 
     def keep(self, partition: int) -> None:
         """Write a checkpoint of a partition that has moved on."""
@@ -162,7 +154,7 @@ class PaperLife:
                 return offset + 1
         return end
 
-    def _ours(self, log: LogReader, kind: type[OrderIntent | ExecutionReport], partition: int, start: int) -> list:
+    def _ours(self, log: LogReader, kind: type[_Kind], partition: int, start: int) -> list[_Kind]:
         begin, end = log.ends(self._full_name(kind), partition)
         owner = (self._desk.mode, self._desk.account)
         records = log.records(self._full_name(kind), partition, max(begin, start), end)

@@ -8,7 +8,7 @@ on later.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
 
 from confluent_kafka import Consumer, TopicPartition
 
@@ -18,19 +18,16 @@ from infra.runtime.latency import LatencyWindow
 from infra.runtime.logging import get_logger
 from infra.runtime.settings import Settings
 from schemas.enums import Mode, OrderAction, Severity
-from schemas.errors import CodecError, ConfigurationError, Fenced, ServiceUnavailable
+from schemas.errors import CodecError, ConfigurationError, Fenced, ServiceUnavailable, StateError
 from schemas.reasons import OrderReason
 from schemas.records import (
     Alert,
     Cause,
     Command,
     DeadLetter,
-    ExecutionReport,
     Instrument,
     Market,
     Metric,
-    OrderIntent,
-    Position,
     QuoteDecision,
     Tick,
 )
@@ -38,16 +35,18 @@ from schemas.topics import topic_of
 from sinks.connector import dead_letter
 from sinks.decoding import Decoder, Delivery, delivery_of
 from sinks.executor.account_rules import AccountLimits
+from sinks.executor.bookkeeping import Bookkeeping
+from sinks.executor.citrex import citrex_venue
 from sinks.executor.control import CommandLog, command_key, supervisor_of
 from sinks.executor.desk import Desk
 from sinks.executor.dry_run import DryRunVenue
 from sinks.executor.journal import Journal
 from sinks.executor.listings import LiveListings
 from sinks.executor.merge import Merge
+from sinks.executor.notice import Notice
 from sinks.executor.paper import PaperVenue
-from sinks.executor.port import Listings, Orders, Venue
-from sinks.executor.positions import zero_position
-from sinks.executor.restore import log_end, restore
+from sinks.executor.port import Listings, Orders, RemoteVenue, Venue
+from sinks.executor.takeover import TakeOver
 from sinks.executor.targets import Tolerance
 from sinks.instruments import read_instruments
 from sinks.ops import Outgoing, RecordProducer, check_broker, outgoing_dead_letter, outgoing_metric
@@ -63,8 +62,6 @@ _BATCH = 1_000
 _POLL_S = 0.01
 _METRICS_US = 1_000_000
 _CLOSE_S = 3.0
-# Enough of the past to know a book that is sent as snapshots; a book that is not has its orders rejected until it is.
-_WARM_UP_TICKS = 20_000
 _TOPICS = (
     "market.ticks",
     "trading.quotes",
@@ -93,19 +90,19 @@ def limits_of(settings: Settings) -> AccountLimits:
     )
 
 
-def venue_of(mode: Mode, listings: Listings) -> Venue:
-    """Give the adapter of a mode.
+def venue_of(settings: Settings, listings: Listings, clock: Clock = wall_clock_us) -> Venue:
+    """Give the adapter of the mode.
 
     Raises:
-        ConfigurationError: it has none.
+        ConfigurationError: its settings do not allow it to trade.
     """
-    match mode:
+    match settings.executor_mode:
         case Mode.PAPER:
             return PaperVenue(listings)
         case Mode.DRY_RUN:
             return DryRunVenue()
         case Mode.CITREX:
-            raise ConfigurationError("FLASHMM_EXECUTOR_MODE", "has no adapter yet: citrex", "Use paper or dry_run")
+            return citrex_venue(settings, listings, clock)
 
 
 class ExecutorRunner:
@@ -131,8 +128,10 @@ class ExecutorRunner:
         self._listings = LiveListings(table, settings.csv("quoted_venues"), settings.kafka_partitions, clock())
         listings = self._listings
         mode, account = settings.executor_mode, settings.account
+        venue = venue_of(settings, listings, clock)
+        self._remote = venue if isinstance(venue, RemoteVenue) else None
         self._desk = Desk(
-            venue_of(mode, listings),
+            venue,
             listings,
             account,
             limits_of(settings),
@@ -155,7 +154,20 @@ class ExecutorRunner:
         self._paused: set[tuple[str, int]] = set()
         self._owned: frozenset[int] = frozenset()
         self._metrics_us = 0
+        self._trouble: str | None = None
+        self._is_open = False
         self._journal = Journal(settings, mode, account, stop.has_run_out)
+        self._books = Bookkeeping(self._journal, self._desk, clock)
+        self._takeover = TakeOver(
+            settings,
+            self._decoder,
+            self._desk,
+            self._merges,
+            self._journal,
+            self._books,
+            on_tick=self._supervisor.on_tick,
+        )
+        self._kept_us = clock()
         self._producer = RecordProducer(settings, (DeadLetter, Metric, Alert))
 
     @property
@@ -181,9 +193,13 @@ class ExecutorRunner:
             self._commands.catch_up()
             self._tell()
             self._take_over()
+            if self._remote is not None:
+                self._remote.open(self._clock())
+                self._is_open = True
             while not self._stop.is_requested:
                 self._turn()
             self._leave()
+            self._keep()
             self._publish_metric()
         except Fenced as error:
             log.critical("executor_fenced", because=str(error), **self._identity)
@@ -195,6 +211,7 @@ class ExecutorRunner:
             log.warning("executor_gave_up", because=str(error))
         finally:
             self._owned = frozenset()
+            self._part()
             self._consumer.close()
             self._commands.close()
             self._journal.close()
@@ -226,13 +243,41 @@ class ExecutorRunner:
                 self._take(delivery_of(message))
         now_us = self._clock()
         if not self._supervisor.is_silent:
-            self._report(self._desk.take(self._desk.venue.poll(now_us)))
+            self._books.reports(self._desk.take(self._desk.venue.poll(now_us)))
+        if self._remote is not None:
+            self._attend(self._remote, now_us)
         for partition, merge in self._merges.items():
             self._mind_silence(partition, merge, now_us)
             self._make_room(self._ticks, partition, has_room=merge.wants_ticks)
             self._make_room(self._decisions, partition, has_room=merge.wants_decisions)
+        if now_us - self._kept_us >= self._settings.snapshot_interval_ms * 1_000:
+            self._keep()
         if now_us - self._metrics_us >= _METRICS_US:
             self._publish_metric()
+
+    def _attend(self, remote: RemoteVenue, now_us: int) -> None:
+        """Cancel what should not be in the venue's book, and tell people what they should know of it."""
+        remote.hush(is_silent=self._supervisor.is_silent)
+        strays = self._desk.strays()
+        remote.withdraw(strays, now_us)
+        for one in strays:
+            message = f"order {one.venue_order_id}, nonce {one.nonce}, is open and should not be: it is cancelled"
+            self._note(Notice(Severity.CRITICAL, "STRAY_ORDER", message, one.market))
+        for notice in self._desk.review(now_us):
+            self._note(notice)
+        if remote.trouble != self._trouble:
+            self._trouble = remote.trouble
+            log.warning("venue_trouble", because=self._trouble or "none any more", **self._identity)
+
+    def _part(self) -> None:
+        """Leave nothing at the venue, whatever ends this executor."""
+        if self._remote is None or not self._is_open:
+            return
+        try:
+            self._remote.cancel_all(self._clock())
+        except StateError as error:
+            log.critical("venue_not_cleared", because=str(error), **self._identity)
+        self._remote.close(_CLOSE_S)
 
     def _obey(self) -> None:
         """Do what the ladder and the breakers ask for, before anything else is decided."""
@@ -244,11 +289,14 @@ class ExecutorRunner:
     def _tell(self) -> None:
         notices, self._supervisor.notices = self._supervisor.notices, []
         for notice in notices:
-            log.warning("executor_notice", code=notice.code, message=notice.message, **self._identity)
-            self._alert(notice.severity, notice.code, notice.message, notice.market)
+            self._note(notice)
         commands, self._supervisor.commands = self._supervisor.commands, []
         key = command_key(self._desk.mode, self._desk.account)
         self._journal.write([Outgoing(command, key, self._commands.partition) for command in commands])
+
+    def _note(self, notice: Notice) -> None:
+        log.warning("executor_notice", code=notice.code, message=notice.message, **self._identity)
+        self._alert(notice.severity, notice.code, notice.message, notice.market)
 
     def _publish_metric(self) -> None:
         self._metrics_us = self._clock()
@@ -287,7 +335,7 @@ class ExecutorRunner:
 
     def _apply(self, tick: Tick, cause: Cause) -> None:
         self._supervisor.on_tick(tick)
-        self._report(self._desk.on_tick(tick, cause, self._clock()))
+        self._books.reports(self._desk.on_tick(tick, cause, self._clock()))
 
     def _decide(self, decision: QuoteDecision, cause: Cause) -> None:
         now_us = self._clock()
@@ -319,66 +367,38 @@ class ExecutorRunner:
         """Journal intents, and submit them only when the journal is acknowledged."""
         if orders is None:
             return
-        self._journal.write([self._outgoing(intent) for intent in orders.intents])
+        self._books.intents(orders)
         now_us = self._clock()
         for intent in orders.intents:
             if intent.action is OrderAction.PLACE and intent.reason != OrderReason.FLATTENED:
                 self._latency.observe("tick_to_order", now_us - intent.ts_cause)
                 self._supervisor.observe_latency(now_us - intent.ts_cause, now_us)
-        self._report(self._desk.submit(orders, now_us))
-
-    def _report(self, reports: Sequence[ExecutionReport]) -> None:
-        """Write executions with the positions that they change."""
-
-        def positions(offsets: list[int]) -> list[Outgoing]:
-            changed = self._desk.booked(list(zip(reports, offsets, strict=True)), self._clock())
-            return [self._outgoing_position(position) for position in changed]
-
-        self._journal.write([self._outgoing(report) for report in reports], positions)
-
-    def _outgoing(self, record: OrderIntent | ExecutionReport) -> Outgoing:
-        listing = self._desk.listings[record.market]
-        return Outgoing(record, listing.instrument.group, listing.partition)
-
-    def _outgoing_position(self, position: Position) -> Outgoing:
-        key = f"{position.mode}|{position.account}|{position.venue}|{position.symbol}"
-        return Outgoing(position, key, self._desk.listings[position.market].partition)
+        self._books.reports(self._desk.submit(orders, now_us))
 
     def _take_over(self) -> None:
-        """Restore every market from the log, then read on: ticks from a little earlier, decisions from now."""
+        """Restore every partition from the log, then read on: decisions from now, ticks from where the venue stands."""
         partitions = range(self._settings.kafka_partitions)
+        starts = []
         for partition in partitions:
-            self._restore(partition)
-        starts = [
-            TopicPartition(topic, partition, log_end(self._settings, self._decoder, topic, partition, back))
-            for partition in partitions
-            for topic, back in ((self._ticks, _WARM_UP_TICKS), (self._decisions, 0))
-        ]
+            ticks, decisions = self._takeover.restore(partition, self._clock())
+            starts.append(TopicPartition(self._ticks, partition, ticks))
+            starts.append(TopicPartition(self._decisions, partition, decisions))
         instruments = topic_of(Instrument).full_name(self._settings.topic_prefix)
         starts += [TopicPartition(instruments, number, offset) for number, offset in self._instruments_read.items()]
         self._consumer.assign(starts)
         self._owned = frozenset(partitions)
 
-    def _restore(self, partition: int) -> None:
-        now_us = self._clock()
-        desk = self._desk
-        restored = restore(self._settings, self._decoder, desk.mode, partition)
-        desk.remember(restored.nonces)
-        orphans = [report for report in restored.cancelled(now_us) if report.market in desk.listings]
-        self._journal.write([self._outgoing(report) for report in orphans])
-        changed = []
-        for market in desk.markets_of(partition):
-            position = restored.positions.get(market)
-            if position is None:
-                end = restored.executions_end
-                position = zero_position(desk.mode, desk.account, market, partition, end, now_us)
-            if position != restored.written.get(market):
-                changed.append(position)
-            desk.positions[market] = position
-        self._journal.write([self._outgoing_position(position) for position in changed])
+    def _keep(self) -> None:
+        self._kept_us = self._clock()
+        for partition in self._owned:
+            self._takeover.keep(partition)
 
     def _leave(self) -> None:
         self._carry_out(self._desk.cancel_all(self._clock()))
+        if self._remote is not None:
+            while self._desk.blotter.live_count and not self._stop.has_run_out():
+                self._books.reports(self._desk.take(self._remote.poll(self._clock())))
+                time.sleep(_POLL_S)
 
     def _alert(self, severity: Severity, code: str, message: str, market: Market | None = None) -> None:
         venue, symbol = market or (None, None)
@@ -398,7 +418,7 @@ class ExecutorRunner:
             component=_COMPONENT,
             instance=f"{self._desk.mode}|{self._desk.account}",
             ts_metric=now_us,
-            counters=dict(self._desk.counts),
+            counters={**self._desk.counts, **(self._remote.counters if self._remote is not None else {})},
             gauges={f"latency_ms.{name}": value for name, value in self._latency.gauges().items()}
             | self._supervisor.gauges(),
         )

@@ -28,23 +28,14 @@ from sinks.executor.flatten import DisplayedBooks, FlattenLimits, Slice, slice_o
 from sinks.executor.identity import FLATTEN_LEVEL
 from sinks.executor.intents import Why
 from sinks.executor.ladder import Ladder, state_of
+from sinks.executor.notice import Notice
 from sinks.executor.orders import Order
 from sinks.executor.port import Orders, Request
 from sinks.executor.restraint import PERCENT, Restraint
 
-__all__ = ["Notice", "Supervisor"]
+__all__ = ["Supervisor"]
 
 _BLOCKED_US = 2_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """Something that a person should know."""
-
-    severity: Severity
-    code: str
-    message: str
-    market: Market | None = None
 
 
 @dataclass(slots=True)

@@ -6,12 +6,12 @@ Types, their fields and their order are the exchange's; a signature over any oth
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum, unique
 from typing import ClassVar, TypeAlias
 
-from schemas.errors import ProtocolError
+from schemas.errors import ConfigurationError, ProtocolError
 from schemas.reasons import DeadLetterReason
 from schemas.venues.citrex.units import price_to_wire, size_to_wire
 
@@ -33,6 +33,7 @@ __all__ = [
     "SignedMessage",
     "TimeInForce",
     "address_of",
+    "network_urls",
 ]
 
 Field: TypeAlias = str | int | bool
@@ -133,6 +134,20 @@ SIMULATED = Network(
     is_real=False,
 )
 NETWORKS: Mapping[str, Network] = {network.venue: network for network in (MAINNET, TESTNET, SIMULATED)}
+
+
+def network_urls(network: Network, stated: Sequence[str]) -> tuple[str, ...]:
+    """Give the REST addresses of a network: those that the operator states, else its own.
+
+    Raises:
+        ConfigurationError: it has none of its own, and none is stated.
+    """
+    urls = tuple(stated) or tuple(filter(None, (network.rest_url,)))
+    if not urls:
+        problem = f"is not set, and {network.venue} has no address of its own"
+        raise ConfigurationError("FLASHMM_CITREX_REST_URL", problem, "Give that of `flashmm simulate citrex`")
+    return urls
+
 
 TYPES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "Order": (

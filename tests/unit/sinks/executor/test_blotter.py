@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from schemas.enums import Side
@@ -168,12 +170,59 @@ def test_what_nobody_journalled_is_told(blotter: Blotter) -> None:
     assert blotter.take_listing(Listing(20, (known, stranger))) == [known, stranger]
 
 
-def test_old_orders_are_forgotten_with_their_trades(blotter: Blotter) -> None:
-    """Live ones stay, however old."""
+def test_old_orders_are_forgotten_and_their_trades_are_not(blotter: Blotter) -> None:
+    """Live orders stay, however old; a venue tells a trade again long after its order has ended."""
     blotter.add(order(2))
     blotter.fill(fill("t1", "v1", 5))
 
     blotter.forget(before_nonce=3)
 
     assert [one.nonce for one in blotter] == [2]
-    assert blotter.fill(fill("t1", "v1", 5))
+    assert not blotter.fill(fill("t1", "v1", 5))
+
+
+def test_a_trade_from_before_an_order_was_sent_is_not_of_it() -> None:
+    """Somebody else's, or an old one of ours that the venue tells for the first time."""
+    blotter = unanswered(order())
+    blotter.send(1, 10_000)
+
+    blotter.fill(fill("t1", "v9", 5))
+    blotter.settle({}, 10_001)
+
+    assert blotter[1].state is OrderState.UNKNOWN
+    assert blotter.claim() == []
+
+
+def test_a_trade_told_before_its_order_is_named_is_claimed_when_it_is() -> None:
+    """Once, with the order as each trade left it."""
+    blotter = unanswered(order())
+    blotter.fill(fill("t1", "v1", 2))
+    blotter.fill(fill("t2", "v1", 3))
+    assert blotter.claim() == []
+
+    blotter.accepted(1, "v1", 20)
+
+    claimed = [(one.trade_id, of.filled, of.state) for of, one in blotter.claim()]
+    assert claimed == [("t1", 2, OrderState.PARTIAL), ("t2", 5, OrderState.FILLED)]
+    assert blotter.claim() == []
+
+
+def test_a_listing_says_nothing_of_what_was_under_way(blotter: Blotter) -> None:
+    """The answer to a cancel is still to come, though the listing shows the order."""
+    blotter.cancel(1, 20)
+
+    blotter.take_listing(Listing(30, (Listed(1, "v1", MARKET),), frozenset({1})))
+
+    assert blotter[1].is_cancelling
+
+
+def test_a_restored_order_goes_on_with_its_trades(blotter: Blotter) -> None:
+    """Those that are booked are not told again; the next one adds to them."""
+    blotter.know(["t1"])
+    blotter.restore(
+        replace(order(7), state=OrderState.PARTIAL, filled=2, venue_order_id="v7"), 20, [fill("t1", "v7", 2)]
+    )
+
+    assert not blotter.fill(fill("t1", "v7", 2))
+    assert blotter.fill(fill("t2", "v7", 3))
+    assert blotter[7].state is OrderState.FILLED
