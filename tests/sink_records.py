@@ -184,14 +184,22 @@ class Kafka:
         self._settings = settings
         self._producer = Producer({"bootstrap.servers": settings.kafka_bootstrap, "acks": "all"})
 
-    def write(self, *records: Record, partition: int = 0) -> None:
+    def write(self, *records: Record, partition: int = 0, key: str | None = None) -> None:
         for record in records:
-            self.write_bytes(type(record), self._codec(type(record)).encode(record), partition)
-        assert self._producer.flush(20) == 0
+            self.write_bytes(type(record), self._codec(type(record)).encode(record), partition, key)
 
-    def write_bytes(self, kind: type[Record], value: bytes, partition: int = 0) -> None:
-        self._producer.produce(topic_of(kind).full_name(self._settings.topic_prefix), value, partition=partition)
+    def write_bytes(self, kind: type[Record], value: bytes, partition: int = 0, key: str | None = None) -> None:
+        """Write bytes, which the broker takes; a compacted topic of a real one takes none without a key."""
+        failures: list[Any] = []
+
+        def delivered(error: Any, _: Any) -> None:
+            if error is not None:
+                failures.append(error)
+
+        topic = topic_of(kind).full_name(self._settings.topic_prefix)
+        self._producer.produce(topic, value, key, partition=partition, on_delivery=delivered)
         assert self._producer.flush(20) == 0
+        assert failures == []
 
     def read(self, kind: type[R], partition: int = 0) -> list[R]:
         """All records of a partition, from its start to its end."""

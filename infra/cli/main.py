@@ -23,6 +23,8 @@ _COMMANDS = {
     "sink": ("infra.cli.sink", "sink_app"),
     "replay": ("infra.cli.replay", "replay"),
     "simulate": ("infra.cli.simulate", "simulate_app"),
+    "halt": ("infra.cli.halt", "halt"),
+    "resume": ("infra.cli.halt", "resume"),
     "train": ("infra.cli.train", "train"),
     "bench": ("infra.cli.bench", "bench_app"),
     "schemas": ("infra.cli.contracts", "schemas_app"),

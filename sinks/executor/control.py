@@ -5,13 +5,15 @@ The commands have a consumer of their own, so that none waits behind ticks.
 
 from __future__ import annotations
 
+from typing import Any, Protocol
+
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from infra.runtime.clock import Clock
 from infra.runtime.kafka import consumer_config
 from infra.runtime.settings import Settings
 from schemas.enums import Mode
-from schemas.errors import CodecError, ServiceUnavailable
+from schemas.errors import CodecError, ConfigurationError, ServiceUnavailable
 from schemas.instruments import partition_for
 from schemas.records import Cause, Command, ExecutionReport
 from schemas.topics import topic_of
@@ -20,8 +22,9 @@ from sinks.executor.breakers import BreakerLimits
 from sinks.executor.desk import Desk
 from sinks.executor.flatten import FlattenLimits
 from sinks.executor.supervisor import Supervisor
+from sinks.ops import check_broker
 
-__all__ = ["CommandLog", "command_key", "supervisor_of"]
+__all__ = ["CommandLog", "check_commands", "command_key", "supervisor_of"]
 
 _ANSWER_S = 10.0
 
@@ -29,6 +32,23 @@ _ANSWER_S = 10.0
 def command_key(mode: Mode, account: str) -> str:
     """Give the key of an account's commands."""
     return f"{mode}|{account}"
+
+
+def check_commands(client: Any, settings: Settings) -> None:
+    """See that commands are written where executors look for them.
+
+    Raises:
+        ServiceUnavailable: no broker answers.
+        ConfigurationError: the topic does not exist, or has another number of partitions than the settings.
+    """
+    topic = topic_of(Command).full_name(settings.topic_prefix)
+    found = check_broker(client, settings).get(topic)
+    if found is None:
+        problem = f"has no topic {topic}, so nobody could halt"
+        raise ConfigurationError("FLASHMM_KAFKA_BOOTSTRAP", problem, "Run `flashmm topics create`")
+    if found != settings.kafka_partitions:
+        problem = f"is {settings.kafka_partitions}, but {topic} has {found} partitions"
+        raise ConfigurationError("FLASHMM_KAFKA_PARTITIONS", problem, "Set it to the topic's number")
 
 
 def supervisor_of(settings: Settings, desk: Desk) -> Supervisor:
@@ -62,15 +82,28 @@ def supervisor_of(settings: Settings, desk: Desk) -> Supervisor:
     )
 
 
-class CommandLog:
-    """Reads the commands of one (mode, account) into its supervisor."""
+class Listener(Protocol):
+    """Whoever is told of an account's commands, in the order of the log."""
 
-    def __init__(self, settings: Settings, supervisor: Supervisor, mode: Mode, account: str, clock: Clock) -> None:
+    def on_command(self, command: Command, cause: Cause) -> None:
+        """Take a command, perhaps of another account."""
+
+    def on_unreadable_command(self, cause: Cause, why: str, now_us: int) -> None:
+        """Take bytes that may have been a command of the account."""
+
+    def started(self) -> None:
+        """All commands of the past were given."""
+
+
+class CommandLog:
+    """Reads the commands of one (mode, account)."""
+
+    def __init__(self, settings: Settings, listener: Listener, mode: Mode, account: str, clock: Clock) -> None:
         self._settings = settings
-        self._supervisor = supervisor
+        self._listener = listener
         self._clock = clock
         self._key = command_key(mode, account).encode()
-        self.topic = topic_of(Command).full_name(settings.topic_prefix)
+        self._topic = topic_of(Command).full_name(settings.topic_prefix)
         self.partition = partition_for(self._key, settings.kafka_partitions)
         self._decoder = Decoder.for_topics([topic_of(Command).name], settings, clock)
         self._next = 0
@@ -83,13 +116,15 @@ class CommandLog:
 
         Raises:
             ServiceUnavailable: they cannot be read.
+            ConfigurationError: their topic does not exist, or has another number of partitions than the settings.
         """
-        self._consumer.assign([TopicPartition(self.topic, self.partition, 0)])
+        check_commands(self._consumer, self._settings)
+        self._consumer.assign([TopicPartition(self._topic, self.partition, 0)])
         while True:
             message = self._consumer.poll(_ANSWER_S)
             error = message.error() if message is not None else None
             if error is not None and error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  librdkafka spells it so
-                self._supervisor.started()
+                self._listener.started()
                 return
             if message is None or error is not None:
                 raise self._unreadable(error)
@@ -125,16 +160,16 @@ class CommandLog:
             record = self._decoder.decode(delivery)
         except CodecError as error:
             if message.key() in (None, self._key):
-                self._supervisor.on_unreadable_command(cause, str(error), self._clock())
+                self._listener.on_unreadable_command(cause, str(error), self._clock())
             return
         assert isinstance(record, Command)
-        self._supervisor.on_command(record, cause)
+        self._listener.on_command(record, cause)
 
     def _unreadable(self, error: KafkaError | None) -> ServiceUnavailable:
         why = error.str() if error is not None else "no answer"
         return ServiceUnavailable(
             "Kafka",
             self._settings.kafka_bootstrap,
-            f"reading {self.topic} {self.partition}: {why}",
+            f"reading {self._topic} {self.partition}: {why}",
             fix="Without its commands an executor does not trade",
         )

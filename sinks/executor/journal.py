@@ -18,12 +18,12 @@ from infra.runtime.kafka import producer_config
 from infra.runtime.settings import Settings
 from schemas.enums import Mode
 from schemas.errors import ConfigurationError, Fenced, ServiceUnavailable, StateError, TerminalError
-from schemas.records import Command, ExecutionReport, OrderIntent, Position, Record
+from schemas.records import Balance, Command, ExecutionReport, OrderIntent, Position, Record
 from sinks.ops import Outgoing, RecordWriter
 
 __all__ = ["Journal"]
 
-_KINDS: tuple[type[Record], ...] = (OrderIntent, ExecutionReport, Position, Command)
+_KINDS: tuple[type[Record], ...] = (OrderIntent, ExecutionReport, Position, Balance, Command)
 _ANSWER_S = 10.0
 _MOCK_CLUSTER = "mockCluster"
 _FENCED = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH})  # noqa: SLF001  librdkafka spells it so

@@ -23,7 +23,6 @@ from schemas.reasons import OrderReason
 from schemas.records import (
     Alert,
     Cause,
-    Command,
     DeadLetter,
     Instrument,
     Market,
@@ -34,13 +33,13 @@ from schemas.records import (
 from schemas.topics import topic_of
 from sinks.connector import dead_letter
 from sinks.decoding import Decoder, Delivery, delivery_of
-from sinks.executor.account_rules import AccountLimits
 from sinks.executor.bookkeeping import Bookkeeping
 from sinks.executor.citrex import citrex_venue
 from sinks.executor.control import CommandLog, command_key, supervisor_of
 from sinks.executor.desk import Desk
 from sinks.executor.dry_run import DryRunVenue
 from sinks.executor.journal import Journal
+from sinks.executor.limits import limits_of, starting_of
 from sinks.executor.listings import LiveListings
 from sinks.executor.merge import Merge
 from sinks.executor.notice import Notice
@@ -53,7 +52,7 @@ from sinks.ops import Outgoing, RecordProducer, check_broker, outgoing_dead_lett
 from sinks.runner import is_record
 from sinks.stop import Stop
 
-__all__ = ["ExecutorRunner", "limits_of", "venue_of"]
+__all__ = ["ExecutorRunner", "venue_of"]
 
 log = get_logger(__name__)
 
@@ -61,6 +60,7 @@ _COMPONENT = "executor"
 _BATCH = 1_000
 _POLL_S = 0.01
 _METRICS_US = 1_000_000
+_VALUED_US = 1_000_000
 _CLOSE_S = 3.0
 _TOPICS = (
     "market.ticks",
@@ -68,26 +68,9 @@ _TOPICS = (
     "trading.executions",
     "trading.orders",
     "trading.positions",
+    "account.balances",
     "reference.instruments",
 )
-
-
-def limits_of(settings: Settings) -> AccountLimits:
-    """Give what the account may do at most.
-
-    Raises:
-        ConfigurationError: a value is no number, or cancels leave nothing to new orders.
-    """
-    if settings.sends_for_cancels >= settings.max_sends_per_s:
-        problem = f"is {settings.sends_for_cancels}, and {settings.max_sends_per_s} are allowed in all"
-        raise ConfigurationError("FLASHMM_SENDS_FOR_CANCELS", problem, "Leave some to new orders")
-    return AccountLimits(
-        order_notional=settings.notional("max_order_quote"),
-        gross_notional=settings.notional("max_gross_quote"),
-        open_orders=settings.max_open_orders,
-        sends_per_s=settings.max_sends_per_s,
-        sends_for_cancels=settings.sends_for_cancels,
-    )
 
 
 def venue_of(settings: Settings, listings: Listings, clock: Clock = wall_clock_us) -> Venue:
@@ -137,6 +120,8 @@ class ExecutorRunner:
             limits_of(settings),
             tolerance=Tolerance(price_bps=settings.refresh_bps, open_pct=settings.refresh_open_pct),
         )
+        self._money = self._desk.count_money(starting_of(settings))
+        self._valued_us = 0
         self._supervisor = supervisor_of(settings, self._desk)
         self._commands = CommandLog(settings, self._supervisor, mode, account, clock)
         self._latency = LatencyWindow()
@@ -157,7 +142,7 @@ class ExecutorRunner:
         self._trouble: str | None = None
         self._is_open = False
         self._journal = Journal(settings, mode, account, stop.has_run_out)
-        self._books = Bookkeeping(self._journal, self._desk, clock)
+        self._books = Bookkeeping(self._journal, self._desk, self._money, clock)
         self._takeover = TakeOver(
             settings,
             self._decoder,
@@ -165,6 +150,7 @@ class ExecutorRunner:
             self._merges,
             self._journal,
             self._books,
+            clock,
             on_tick=self._supervisor.on_tick,
         )
         self._kept_us = clock()
@@ -224,11 +210,7 @@ class ExecutorRunner:
 
     def _check_partitions(self) -> None:
         counts = check_broker(self._consumer, self._settings)
-        commands = topic_of(Command).full_name(self._settings.topic_prefix)
-        if commands not in counts:
-            problem = f"the topic {commands} does not exist, so nobody could halt"
-            raise ConfigurationError("FLASHMM_KAFKA_BOOTSTRAP", problem, "Run `flashmm topics create`")
-        for topic in (self._ticks, self._decisions, commands):
+        for topic in (self._ticks, self._decisions):
             if counts.get(topic, self._settings.kafka_partitions) != self._settings.kafka_partitions:
                 problem = f"is {self._settings.kafka_partitions}, but {topic} has {counts[topic]} partitions"
                 raise ConfigurationError("FLASHMM_KAFKA_PARTITIONS", problem, "Set it to the topic's number")
@@ -243,9 +225,12 @@ class ExecutorRunner:
                 self._take(delivery_of(message))
         now_us = self._clock()
         if not self._supervisor.is_silent:
-            self._books.reports(self._desk.take(self._desk.venue.poll(now_us)))
+            events = self._desk.venue.poll(now_us)
+            self._books.reports(self._desk.take(events))
+            self._books.settle(events, now_us)
         if self._remote is not None:
             self._attend(self._remote, now_us)
+        self._value(now_us)
         for partition, merge in self._merges.items():
             self._mind_silence(partition, merge, now_us)
             self._make_room(self._ticks, partition, has_room=merge.wants_ticks)
@@ -375,14 +360,17 @@ class ExecutorRunner:
                 self._supervisor.observe_latency(now_us - intent.ts_cause, now_us)
         self._books.reports(self._desk.submit(orders, now_us))
 
+    def _value(self, now_us: int) -> None:
+        """Value everything at the latest prices, and write once a second what that has changed."""
+        self._money.observe(now_us)
+        if now_us - self._valued_us >= _VALUED_US:
+            self._valued_us = now_us
+            self._books.money(self._money.revalued(now_us), now_us)
+
     def _take_over(self) -> None:
         """Restore every partition from the log, then read on: decisions from now, ticks from where the venue stands."""
         partitions = range(self._settings.kafka_partitions)
-        starts = []
-        for partition in partitions:
-            ticks, decisions = self._takeover.restore(partition, self._clock())
-            starts.append(TopicPartition(self._ticks, partition, ticks))
-            starts.append(TopicPartition(self._decisions, partition, decisions))
+        starts = self._takeover.run(partitions)
         instruments = topic_of(Instrument).full_name(self._settings.topic_prefix)
         starts += [TopicPartition(instruments, number, offset) for number, offset in self._instruments_read.items()]
         self._consumer.assign(starts)
@@ -420,5 +408,6 @@ class ExecutorRunner:
             ts_metric=now_us,
             counters={**self._desk.counts, **(self._remote.counters if self._remote is not None else {})},
             gauges={f"latency_ms.{name}": value for name, value in self._latency.gauges().items()}
-            | self._supervisor.gauges(),
+            | self._supervisor.gauges()
+            | self._money.gauges(),
         )

@@ -31,7 +31,7 @@ from sinks.executor.ladder import Ladder, state_of
 from sinks.executor.notice import Notice
 from sinks.executor.orders import Order
 from sinks.executor.port import Orders, Request
-from sinks.executor.restraint import PERCENT, Restraint
+from sinks.executor.restraint import PERCENT, Restraint, strictest
 
 __all__ = ["Supervisor"]
 
@@ -82,9 +82,13 @@ class Supervisor:
         self._sliced_us: dict[Market, int] = {}
         self._blocked: dict[Market, _Blocked] = {}
         self._escalated: set[Market] = set()
+        self._loss: AccountReason | None = None
 
     def on_command(self, command: Command, cause: Cause) -> None:
         """Take the next command of the log."""
+        is_mine = (command.mode, command.account) == (self._desk.mode, self._desk.account)
+        if is_mine and command.action is ControlAction.RESUME and self._desk.money is not None:
+            self._desk.money.resumed(command.ts_command)
         if self.ladder.take(command, cause):
             self._tell_rung(command.issued_by, command.reason)
 
@@ -145,7 +149,7 @@ class Supervisor:
             flattening = {market for market, one in self._inventory.items() if one.is_flattening}
         is_wide = level is ControlLevel.WIDEN or self.latency.is_open
         return Restraint(
-            state=state_of(level),
+            state=strictest(state_of(level), TradingState.REDUCING if self._desk.loss() else TradingState.ACTIVE),
             markets={market: TradingState.REDUCING for market, one in self._inventory.items() if one.is_open},
             flattening=frozenset(flattening),
             widen_pct=self._widen_pct if is_wide else PERCENT,
@@ -163,12 +167,16 @@ class Supervisor:
         position = self._desk.positions.get(market)
         offset = max(position.executions_offset - 1, 0) if position is not None else 0
         cause = Cause(self._executions, self._desk.listings[market].partition, offset, offset)
+        loss = self._desk.loss()
+        if loss is not None:
+            return Why(f"limit:{loss}", cause, now_us, reason=reason)
         open_ones = [BreakerKind.INVENTORY] if self._inventory[market].is_open else [BreakerKind.LATENCY]
         return Why(f"breaker:{open_ones[0]}", cause, now_us, reason=reason)
 
     # Breakers
 
     def _judge(self, now_us: int) -> None:
+        self._judge_loss()
         transition = self.latency.judge(now_us)
         if transition is not None:
             self._tell_breaker(transition)
@@ -183,6 +191,15 @@ class Supervisor:
             if inventory.over_us(now_us) >= self._escalate_us and market not in self._escalated:
                 self._escalated.add(market)
                 self._halt(f"{market[0]} {market[1]} is past its limit and could not be closed", now_us)
+
+    def _judge_loss(self) -> None:
+        loss = self._desk.loss()
+        if loss is not self._loss:
+            before, self._loss = self._loss, loss
+            if loss in (AccountReason.DRAWDOWN, AccountReason.DAILY_LOSS):
+                self._tell(Severity.CRITICAL, "LOSS_LIMIT", f"{loss}: only what makes a position smaller is sent")
+            elif before in (AccountReason.DRAWDOWN, AccountReason.DAILY_LOSS):
+                self._tell(Severity.WARNING, "LOSS_LIMIT_ENDED", f"{before} does not hold trading back any more")
 
     def _halt(self, reason: str, now_us: int) -> None:
         command = Command(

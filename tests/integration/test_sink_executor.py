@@ -13,9 +13,8 @@ import pytest
 from infra.local.mock_kafka import MockCluster
 from infra.runtime.settings import Settings
 from infra.runtime.topics import create_topics
-from schemas.enums import Mode, OrderAction, OrderStatus, Side, TickKind, Verdict
+from schemas.enums import Mode, OrderAction, OrderStatus, Side, TickKind
 from schemas.errors import ConfigurationError, Fenced, ServiceUnavailable
-from schemas.instruments import partition_for
 from schemas.records import (
     Alert,
     DeadLetter,
@@ -23,18 +22,14 @@ from schemas.records import (
     OrderIntent,
     Position,
     QuoteDecision,
-    QuoteLevel,
-    Tick,
 )
-from schemas.topics import DEFAULT_PARTITIONS, TOPICS
+from schemas.topics import TOPICS
 from sinks.executor.runner import ExecutorRunner
 from sinks.instruments import load_instruments, read_instruments
 from sinks.stop import Stop
+from tests.quoted_market import PARTITION, PARTITIONS, Market
 from tests.sink_records import SYMBOL, VENUE, Kafka, eventually, execution, position, price, running, size
 
-PARTITIONS = DEFAULT_PARTITIONS  # the tests of a session share one `market.ticks`
-PARTITION = partition_for(b"SEI", PARTITIONS)
-START_US = 1_700_000_000_000_000
 Run = Callable[..., AbstractContextManager[Any]]
 
 
@@ -66,74 +61,6 @@ def run(settings: Settings) -> Run:
             yield
 
     return start
-
-
-class Market:
-    """Writes ticks and decisions of the quoted market."""
-
-    def __init__(self, kafka: Kafka) -> None:
-        self._kafka = kafka
-        self._message = 0
-
-    def tick(self, at_ms: int, *parts: tuple[TickKind, Side, str, str]) -> None:
-        self._message += 1
-        for ordinal, (kind, side, at, of) in enumerate(parts):
-            record = Tick(
-                venue=VENUE,
-                source="sim",
-                symbol=SYMBOL,
-                kind=kind,
-                side=side,
-                price=price(at),
-                size=size(of),
-                ts_recv=START_US + at_ms * 1_000,
-                session=1,
-                message=self._message,
-                ordinal=ordinal,
-                first=ordinal == 0,
-                last=ordinal == len(parts) - 1,
-            )
-            self._kafka.write(record, partition=PARTITION)
-
-    def book(self, at_ms: int) -> None:
-        self.tick(
-            at_ms,
-            (TickKind.CLEAR, Side.NONE, "0", "0"),
-            (TickKind.LEVEL, Side.BUY, "0.2500", "100"),
-            (TickKind.LEVEL, Side.SELL, "0.2510", "100"),
-        )
-
-    def sell(self, at_ms: int, at: str, of: str) -> None:
-        self.tick(at_ms, (TickKind.TRADE, Side.SELL, at, of))
-
-    def decide(self, at_ms: int, *bids: tuple[str, str], mode: Mode = Mode.PAPER) -> None:
-        ts_grid = START_US + at_ms * 1_000
-        decision = QuoteDecision(
-            decision_id=f"{mode}|demo|{VENUE}|{SYMBOL}|{ts_grid}",
-            mode=mode,
-            account="demo",
-            venue=VENUE,
-            symbol=SYMBOL,
-            ts_grid=ts_grid,
-            epoch=1,
-            verdict=Verdict.QUOTE if bids else Verdict.EMPTY,
-            reasons=(),
-            bids=tuple(QuoteLevel(price=price(p), size=size(s)) for p, s in bids),
-            asks=(),
-            mid=price("0.2505"),
-            sigma=0.0,
-            gamma=0.0,
-            kappa=0.0,
-            horizon_s=0.0,
-            signal_bps=0.0,
-            clamps=(),
-            config_hash="",
-            cause_topic="market.ticks",
-            cause_partition=PARTITION,
-            cause_first_offset=0,
-            cause_offset=0,
-        )
-        self._kafka.write(decision, partition=PARTITION)
 
 
 def statuses(kafka: Kafka) -> list[tuple[OrderStatus, str | None]]:

@@ -49,6 +49,7 @@ class ScriptedVenue:
     mode = Mode.PAPER
     banner = "scripted"
     is_executing = True
+    is_on_log = False
     fate: str = "accept"
     open: dict[int, Order] = field(default_factory=dict)
     filled: dict[int, int] = field(default_factory=dict)

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processors.kernel import snapshot
+from processors.kernel.drift import Reference
 from processors.kernel.features import FeatureConfig
 from processors.kernel.model import Model
 from processors.kernel.normalise import NormaliseConfig
@@ -23,6 +24,7 @@ from schemas.columns import Spans, decode_ticks
 from schemas.columns.rows import Rows
 from schemas.enums import Side, TickKind
 from schemas.numbers import INT64_MAX
+from schemas.reasons import DenyReason
 from schemas.records import Bar, Book, FeatureVector, Prediction, Quote, QuoteDecision, Record, Tick, Trade
 from schemas.topics import TOPICS, topic_of
 from tests.kernel_steps import MARKET, instruments, position
@@ -31,6 +33,7 @@ from tests.ticks import T0, Feed
 _CODECS = {topic.record: Codec(topic.record, 1) for topic in TOPICS.values() if topic.record is not None}
 _CONFIG = PipelineConfig(normalise=NormaliseConfig(dedup_window=16, max_message_records=8, book_depth=5))
 _FIELDS = ("price", "size", "ts_event", "ts_recv", "watermark", "sequence", "session", "message", "flags", "ordinal")
+_REFERENCE = Reference(edges=((0.0,),) * 8, shares=((0.5, 0.5),) * 8)
 _EXTREMES = (INT64_MAX, -INT64_MAX, INT64_MAX - 1, 0, -1, 1 << 62, None)
 
 
@@ -42,21 +45,30 @@ class FakeModel:
     sha256: str = "0"
     horizon_ms: int = 1_000
     fingerprint: str = FeatureConfig().fingerprint
+    reference: Reference = _REFERENCE
 
     def predict(self, values: tuple[float, ...]) -> float:
         return values[0] / 3
 
 
 def market_log(seed: int, length: int) -> list[Tick | None]:
-    """A quoted market whose book moves ten times a second for half a minute, with what goes wrong in between."""
+    """A quoted market whose book moves ten times a second for half a minute, with what goes wrong in between.
+
+    The same asset is traded elsewhere, and sometimes it jumps there or here.
+    """
     random = Random(seed)
     feed = Feed(MARKET[1], venue=MARKET[0], source="sim")
+    other = Feed("SEI/USDT", venue="elsewhere", source="other")
     now, mid = T0, 4_000
     log: list[Tick | None] = list(feed.levels(now, [("0.3998", 500)], [("0.4002", 500)], clear=True))
     while len(log) < length:
         now += random.choice((20_000, 100_000, 100_000, 200_000, 3_000_000 if random.random() < 0.02 else 100_000))
-        mid += random.choice((-1, 0, 0, 1))
+        mid += random.choice((-1, 0, 0, 1)) * (15 if random.random() < 0.03 else 1)
         chance = random.random()
+        if chance < 0.2:
+            quoted = mid + random.choice((0, 0, 0, 0, 0, -20))
+            log += other.top(now, f"{(quoted - 1) / 10_000:.4f}", f"{(quoted + 1) / 10_000:.4f}")
+            now += random.choice((0, 20_000))
         if chance < 0.55:
             log += feed.levels(
                 now,
@@ -151,6 +163,29 @@ def test_the_log_reaches_every_stage() -> None:
         assert len(topics[topic_of(record).name]) > 10
     decisions = [decoded(QuoteDecision, value) for value in topics["trading.quotes"]]
     assert any(decision.bids or decision.asks for decision in decisions)
+
+
+def test_the_log_pulls_for_every_reason() -> None:
+    """Of a few seeds: for a book that is gone, for a jump here and for one elsewhere; and breakers open."""
+    pulls: set[tuple[str, ...]] = set()
+    labels: set[str] = set()
+    sides: set[str] = set()
+    for seed in range(6):
+        log = market_log(seed, 400)
+        for value in published(log, [], is_replaced=False)["trading.quotes"]:
+            decision = decoded(QuoteDecision, value)
+            labels |= {*decision.breakers}
+            if decision.sequence:
+                assert decision.bids == decision.asks == ()
+                pulls.add(decision.reasons)
+                cause = log[decision.cause_offset]
+                assert cause is not None
+                assert cause.ts_recv >= decision.ts_grid
+                sides.add(cause.venue if decision.reasons == (DenyReason.MARKET_JUMP,) else "")
+
+    assert pulls == {(DenyReason.MARKET_JUMP,), (DenyReason.BOOK_NOT_LIVE,)}
+    assert {MARKET[0], "elsewhere"} <= sides
+    assert {"DISCONNECT:OPEN", "DISCONNECT:HALF_OPEN"} <= labels
 
 
 def decoded(record: type[Record], value: bytes) -> Any:
