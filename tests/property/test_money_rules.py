@@ -75,15 +75,19 @@ def test_no_order_binds_more_margin_than_there_is(actions: list[tuple[Any, ...]]
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(MONEY_ACTIONS, min_size=5, max_size=40))
-def test_beyond_a_limit_of_loss_nothing_is_widened(actions: list[tuple[Any, ...]]) -> None:
-    """The loss is counted by the venue's fills, as far as they were told; once passed, a limit holds."""
+@given(st.integers(1, 20), st.integers(50, 100), st.lists(MONEY_ACTIONS, min_size=5, max_size=40))
+def test_beyond_a_limit_of_loss_nothing_is_widened(held: int, percent: int, actions: list[tuple[Any, ...]]) -> None:
+    """After a position has been bought and its price has fallen; once passed, a limit holds whatever prices do."""
     run = Funded(replace(LIMITS, drawdown=200, daily_loss=150))
-    is_passed = False
+    run.decide(0, [held], [], "accept", 0)
+    run.fill(0, held)
+    run.mark(0, percent)
+    assert run.desk.money is not None
+    is_passed = run.desk.money.breach is not None
+    assert is_passed == (held * (100 - percent) > 150)
     for name, *arguments in actions:
         if name in ("state", "fill", "mark"):
             _do(run, name, arguments)
-            assert run.desk.money is not None
             is_passed = is_passed or run.desk.money.breach is not None
             continue
         widened = run.widened(lambda name=name, arguments=arguments: _do(run, name, arguments))
