@@ -71,6 +71,8 @@ class Desk:
         self.expiry_us = expiry_us
         self._tolerance = tolerance or Tolerance()
         self.restraint = FREE
+        # The widening that resting orders were last compared with.
+        self._widened_pct = FREE.widen_pct
         self.blotter = Blotter()
         # Only what outlives this process can differ from what it knows.
         self._reconciliation = Reconciliation() if isinstance(venue, RemoteVenue) else None
@@ -178,8 +180,8 @@ class Desk:
 
         To be asked again whenever something may have changed: positions shrink, and orders come to light.
         """
-        is_wider = restraint.widen_pct > self.restraint.widen_pct
-        self.restraint = restraint
+        is_wider = restraint.widen_pct > self._widened_pct
+        self.restraint, self._widened_pct = restraint, restraint.widen_pct
         if restraint.is_free and not is_wider:
             return None
         requests = []

@@ -8,6 +8,8 @@ has no transactions that all clients can read, so there a lock on a local file k
 from __future__ import annotations
 
 import fcntl
+import math
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -34,17 +36,28 @@ class Journal:
 
     Args:
         give_up: Asked while waiting; once it says so, the outcome of what is under way is not known.
+        patience_s: A write that takes longer is given up too; None waits as long as the broker takes.
 
     Raises:
         ServiceUnavailable: the registry does not answer.
         ConfigurationError: a committed schema is not registered.
     """
 
-    def __init__(self, settings: Settings, mode: Mode, account: str, give_up: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        mode: Mode,
+        account: str,
+        give_up: Callable[[], bool],
+        patience_s: float | None = None,
+    ) -> None:
         self._settings = settings
         self._mode = mode
         self._owner = f"{mode}|{account}"
-        self._give_up = give_up
+        self._told_to_give_up = give_up
+        self._patience_s = math.inf if patience_s is None else patience_s
+        # When the write under way began; opening is waited for.
+        self._since_s = math.inf
         self._lock: IO[str] | None = None
         self._producer: Producer | None = None
         self._writer = RecordWriter(settings, _KINDS)
@@ -90,13 +103,15 @@ class Journal:
         if not records:
             return []
         producer = self._opened
+        self._since_s = time.monotonic()
         if self._lock is None:
             self._answered(producer.begin_transaction)
         offsets = self._produced(records)
         if then is not None:
             self._produced(then(offsets))
         if self._lock is None:
-            self._answered(lambda: producer.commit_transaction(_ANSWER_S))
+            answer_s = min(_ANSWER_S, self._patience_s)
+            self._answered(lambda: producer.commit_transaction(answer_s))
         return offsets
 
     def close(self) -> None:
@@ -115,6 +130,9 @@ class Journal:
             return self._writer.write(self._opened, records, self._give_up, self._answered)
         except KafkaException as failure:
             raise self._error(failure.args[0]) from failure
+
+    def _give_up(self) -> bool:
+        return self._told_to_give_up() or time.monotonic() - self._since_s > self._patience_s
 
     def _answered(self, call: Callable[[], Any]) -> Any:
         """Ask the broker, again while its answer is only late."""

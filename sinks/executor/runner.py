@@ -148,7 +148,9 @@ class ExecutorRunner:
         self._metrics_us = 0
         self._trouble: str | None = None
         self._is_open = False
-        self._journal = Journal(settings, mode, account, stop.has_run_out)
+        # Orders in a book that outlives this process must not wait for a broker that is away: end, and cancel them.
+        patience_s = settings.dead_man_ms / 1e3 if self._remote is not None else None
+        self._journal = Journal(settings, mode, account, stop.has_run_out, patience_s)
         self._producer = RecordProducer(settings, (DeadLetter, Metric, Alert))
 
     @property

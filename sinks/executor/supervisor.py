@@ -82,19 +82,22 @@ class Supervisor:
         self._sliced_us: dict[Market, int] = {}
         self._blocked: dict[Market, _Blocked] = {}
         self._escalated: set[Market] = set()
+        self._flattening: frozenset[Market] = frozenset()
         self._loss: AccountReason | None = None
 
     def on_command(self, command: Command, cause: Cause) -> None:
-        """Take the next command of the log."""
+        """Take the next command of the log: nothing new is sent against it from here on; `turn` gives the cancels."""
         is_mine = (command.mode, command.account) == (self._desk.mode, self._desk.account)
         if is_mine and command.action is ControlAction.RESUME and self._desk.money is not None:
             self._desk.money.resumed(command.ts_command)
         if self.ladder.take(command, cause):
+            self._desk.restraint = self._restraint()
             self._tell_rung(command.issued_by, command.reason)
 
     def on_unreadable_command(self, cause: Cause, why: str, now_us: int) -> None:
         """Take bytes of the account's commands that are none."""
         if self.ladder.take_unreadable(cause, why, now_us):
+            self._desk.restraint = self._restraint()
             self._tell_rung("executor", why)
 
     def started(self) -> None:
@@ -121,7 +124,7 @@ class Supervisor:
         """Give what the ladder and the breakers ask of the venue now."""
         self._judge(now_us)
         desk, restraint = self._desk, self._restraint()
-        self._tell_flattening(desk.restraint.flattening, restraint.flattening)
+        self._tell_flattening(restraint.flattening)
         cancels = desk.restrain(restraint, lambda market: self._why(market, OrderReason.TRADING_HALTED, now_us), now_us)
         if cancels is not None:
             yield cancels
@@ -290,7 +293,8 @@ class Supervisor:
         message = f"{transition.kind} went from {transition.before} to {transition.after}"
         self._tell(severity, f"BREAKER_{transition.after}", message, market)
 
-    def _tell_flattening(self, before: frozenset[Market], after: frozenset[Market]) -> None:
+    def _tell_flattening(self, after: frozenset[Market]) -> None:
+        before, self._flattening = self._flattening, after
         for market in sorted(after - before):
             self._tell(Severity.WARNING, "FLATTEN_BEGAN", "the position is being closed", market)
         for market in sorted(before - after):
