@@ -182,7 +182,7 @@ class OrderReason(StrEnum):
     EXECUTOR_STOPPED = "EXECUTOR_STOPPED"
     """The executor ends, or hands the market to another one."""
     EXECUTOR_RESTARTED = "EXECUTOR_RESTARTED"
-    """Found open after a crash; a paper venue's orders end with its process."""
+    """Found open after a crash, without a checkpoint of the paper venue that fits the log."""
     NOT_SENT = "NOT_SENT"
     """Its cancel came before it was sent to the venue: it never was."""
     NOT_SENT_IN_TIME = "NOT_SENT_IN_TIME"

@@ -365,6 +365,7 @@ class QuoteDecision(Record):
     instrument: Instrument | None = None
     breakers: tuple[str, ...] = ()
     inference_us: int | None = None
+    orders_offset: int | None = None
     flags: int = 0
     cause_topic: str
     cause_partition: int

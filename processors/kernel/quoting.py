@@ -148,6 +148,7 @@ class Quoter:
         prediction = None if breakers.is_drifting else step.predictions.get(market)
         decision = replace(
             self._blank(market, step.ts_grid, step.offset, instrument, held),
+            orders_offset=step.orders_offset,
             flags=view.flags if view else 0,
             cause_first_offset=view.offset if view else step.offset,
         )

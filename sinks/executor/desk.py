@@ -12,12 +12,12 @@ from dataclasses import replace
 
 from schemas.enums import Mode, OrderAction, Side, TickKind, Verdict
 from schemas.reasons import AccountReason, OrderReason
-from schemas.records import Cause, ExecutionReport, Market, Position, QuoteDecision, Tick
+from schemas.records import Cause, ExecutionReport, Market, OrderIntent, Position, QuoteDecision, Tick
 from sinks.executor.account import AccountMoney
 from sinks.executor.account_rules import SendRate, denial
 from sinks.executor.account_view import AccountLimits, AccountView, MarketView
 from sinks.executor.blotter import Blotter, Listed
-from sinks.executor.facts import Facts
+from sinks.executor.facts import Facts, order_id
 from sinks.executor.identity import ATTEMPTS, FLATTEN_LEVEL, Slot, nonce_of
 from sinks.executor.intents import Why, request_of
 from sinks.executor.money_rules import loss_reason
@@ -128,6 +128,10 @@ class Desk:
         owner = (decision.mode, decision.account)
         return owner == (self.mode, self.account) and decision.market in self.listings
 
+    def knows(self, name: str) -> bool:
+        """Tell whether an order of this id is live, or ended since this executor started."""
+        return any(order_id(self.account, order.nonce) == name for order in self.blotter)
+
     def markets_of(self, partition: int) -> list[Market]:
         """List the markets that may be quoted in a partition."""
         return sorted(market for market, listing in self.listings.items() if listing.partition == partition)
@@ -206,6 +210,28 @@ class Desk:
     def remember(self, nonces: Iterable[int]) -> None:
         """Take the nonces of the journal: orders of these names are never sent again."""
         self._journalled.update(nonces)
+
+    def resume(self, intents: Sequence[OrderIntent]) -> list[ExecutionReport]:
+        """Hand to the venue once more what the journal says was handed to it before a restart."""
+        requests = [Request.of(intent) for intent in intents if intent.market in self.listings]
+        for request in requests:
+            self._note_why(request.intent)
+            if request.action is OrderAction.PLACE:
+                self.blotter.add(request.order)
+                self.blotter.send(request.order.nonce, request.intent.ts_intent)
+                self._facts.sent(request)
+            elif request.order.nonce in self.blotter:
+                self.blotter.cancel(request.order.nonce, request.intent.ts_intent)
+        return self.take(self.venue.submit(Orders(tuple(requests)), 0))
+
+    def begin(self, partition: int, offset: int, clock_us: int, placed: Iterable[OrderIntent]) -> None:
+        """Note how far a partition was read before a restart, and what was placed in it and is live."""
+        self._trails[partition].advance(offset, clock_us)
+        for intent in placed:
+            self._note_why(intent)
+
+    def _note_why(self, intent: OrderIntent) -> None:
+        self._whys[intent.market] = Why(intent.decision_id, Request.of(intent).cause, intent.ts_cause, intent.flags)
 
     def recover(self, orders: Iterable[RecoveredOrder], trade_ids: Iterable[str]) -> None:
         """Take the orders and trades that the log holds; positions have been restored before."""

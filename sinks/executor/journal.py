@@ -59,6 +59,7 @@ class Journal:
         # When the write under way began; opening is waited for.
         self._since_s = math.inf
         self._lock: IO[str] | None = None
+        self._ends: dict[tuple[type[Record], int], int] = {}
         self._producer: Producer | None = None
         self._writer = RecordWriter(settings, _KINDS)
 
@@ -114,6 +115,28 @@ class Journal:
             self._answered(lambda: producer.commit_transaction(answer_s))
         return offsets
 
+    def keep(self, topic: str, partition: int, key: str, value: bytes) -> None:
+        """Write a state; nobody can who does not have the account any more.
+
+        Raises:
+            Fenced: another executor has the account.
+            ServiceUnavailable: told to give up before it was done.
+            TerminalError: the broker refused it for good.
+        """
+        producer = self._opened
+        self._since_s = time.monotonic()
+        if self._lock is None:
+            self._answered(producer.begin_transaction)
+        self._answered(lambda: producer.produce(topic, value=value, key=key.encode(), partition=partition))
+        if self._lock is None:
+            self._answered(lambda: producer.commit_transaction(_ANSWER_S))
+        else:
+            producer.flush(_ANSWER_S)  # on the mock broker a checkpoint that is lost costs a longer replay
+
+    def end_of(self, kind: type[Record], partition: int) -> int:
+        """Give the offset after the last record of a kind that was written to a partition; 0 where none was."""
+        return self._ends.get((kind, partition), 0)
+
     def close(self) -> None:
         """Let the account go."""
         if self._lock is not None:
@@ -127,9 +150,13 @@ class Journal:
 
     def _produced(self, records: Sequence[Outgoing]) -> list[int]:
         try:
-            return self._writer.write(self._opened, records, self._give_up, self._answered)
+            offsets = self._writer.write(self._opened, records, self._give_up, self._answered)
         except KafkaException as failure:
             raise self._error(failure.args[0]) from failure
+        for outgoing, offset in zip(records, offsets, strict=True):
+            if outgoing.partition is not None:
+                self._ends[type(outgoing.record), outgoing.partition] = offset + 1
+        return offsets
 
     def _give_up(self) -> bool:
         return self._told_to_give_up() or time.monotonic() - self._since_s > self._patience_s

@@ -14,7 +14,7 @@ from sinks.decoding import Decoder
 from sinks.executor.positions import apply_fill
 from sinks.log import log_reader
 
-__all__ = ["Restored", "last_balances", "log_end", "restore"]
+__all__ = ["Restored", "last_balances", "restore"]
 
 _REPORTS_SEARCHED = 20_000
 _INTENTS_SEARCHED = 20_000
@@ -119,17 +119,6 @@ def last_balances(settings: Settings, decoder: Decoder, mode: Mode) -> list[Bala
                 if isinstance(record, Balance) and (record.mode, record.account) == (mode, settings.account):
                     found[record.venue, record.asset] = record
     return list(found.values())
-
-
-def log_end(settings: Settings, decoder: Decoder, topic: str, partition: int, back: int = 0) -> int:
-    """Give the offset `back` records before the end of a partition, or its start where it is shorter.
-
-    Raises:
-        ServiceUnavailable: the broker does not answer in time.
-    """
-    with log_reader(settings, decoder) as log:
-        start, end = log.ends(topic, partition)
-    return max(start, end - back)
 
 
 def _first_needed(positions: Mapping[Market, Position], end: int) -> int:
