@@ -209,6 +209,11 @@ class Settings(BaseSettings):
     dead_man_ms: int = Field(
         2_000, ge=200, description="Orders of a market are cancelled when no decision came for it for longer."
     )
+    commands_stale_ms: int = Field(
+        5_000,
+        ge=2_000,
+        description="An executor that could not have heard of a halt for longer cancels everything until it can.",
+    )
     widen_pct: int = Field(
         200,
         ge=100,
