@@ -18,12 +18,15 @@ from infra.runtime.clock import wall_clock_us
 from infra.runtime.logging import log_through_stdlib
 from infra.runtime.settings import Settings, load_settings
 from processors.kernel.bars import BarConfig
+from processors.kernel.marketbreakers import BreakerLimits
 from processors.kernel.model import DEFAULT_MODEL, Model
 from processors.kernel.normalise import NormaliseConfig
 from processors.kernel.pipeline import PipelineConfig, Stage
-from processors.kernel.quoting import QuotingConfig
-from processors.microbatch.account import ACCOUNT_RECORDS
+from processors.kernel.quotingconfig import QuotingConfig
+from processors.kernel.risk import MarketLimits
+from processors.microbatch.account import account_records
 from processors.microbatch.engine import TICKS, MicroBatchEngine
+from schemas.enums import Mode
 from schemas.errors import ConfigurationError, FlashMMError, ServiceUnavailable
 from schemas.instruments import DEFAULT_PATH, Instruments
 from schemas.registry import Registry
@@ -55,6 +58,7 @@ def configured() -> tuple[Settings, MicroBatchEngine]:
         instruments=instruments,
         clock=wall_clock_us,
         fetch_wait_ms=settings.fetch_wait_ms,
+        fetch_bytes=settings.fetch_bytes,
     )
     return settings, engine
 
@@ -109,9 +113,40 @@ def pipeline_config(settings: Settings) -> PipelineConfig:
             quote_size_quote=settings.notional("quote_size_quote"),
             frequency_hz=settings.quote_frequency_hz,
             gamma=settings.risk_aversion,
-            stale_us=settings.quote_stale_ms * 1_000,
             max_orders_per_s=settings.max_orders_per_s,
+            shows_own=settings.executor_mode is Mode.CITREX,
+            own_grace_us=settings.own_order_grace_ms * 1_000,
+            jump_bps=settings.pull_jump_bps,
+            limits=_limits(settings),
+            breakers=_breakers(settings),
         ),
+    )
+
+
+def _limits(settings: Settings) -> MarketLimits:
+    return MarketLimits(
+        stale_us=settings.quote_stale_ms * 1_000,
+        market_spread_bps=settings.market_spread_bps,
+        band_bps=settings.price_band_bps,
+        min_spread_bps=settings.min_spread_bps,
+        max_spread_bps=settings.max_spread_bps,
+        order_quote=settings.notional("max_order_quote"),
+        is_model_required=settings.model_required,
+    )
+
+
+def _breakers(settings: Settings) -> BreakerLimits:
+    return BreakerLimits(
+        disconnect_rest_us=settings.disconnect_rest_ms * 1_000,
+        drift_psi=settings.drift_psi,
+        drift_window=settings.drift_window,
+        inference_us=settings.inference_limit_ms * 1_000,
+        drift_rest_us=settings.drift_rest_ms * 1_000,
+        extreme_move_bps=settings.extreme_move_bps,
+        extreme_window_us=settings.extreme_window_ms * 1_000,
+        extreme_volatility_bps=settings.extreme_volatility_bps,
+        extreme_rest_us=settings.extreme_rest_ms * 1_000,
+        trial_us=settings.market_trial_ms * 1_000,
     )
 
 
@@ -222,7 +257,10 @@ def describe(engine: MicroBatchEngine, settings: Settings, *, is_batching: bool,
         prefix=settings.topic_prefix or None,
         reads={
             TICKS: "batches, split and decoded by compiled code" if is_batching else "single records",
-            **{topic_of(kind).full_name(settings.topic_prefix): "single records" for kind in ACCOUNT_RECORDS},
+            **{
+                topic_of(kind).full_name(settings.topic_prefix): "single records"
+                for kind in account_records(engine.config.quoting)
+            },
         },
         writes="batches built by compiled code" if is_prebuilding else "batches built by aiokafka",
         connection="ours" if is_lean else "aiokafka's",

@@ -27,14 +27,22 @@ class InstrumentTable:
     """
 
     def __init__(self, instruments: Iterable[Instrument] = ()) -> None:
-        self._said: dict[Market, list[Instrument]] = {}
         self.refused = 0
-        for instrument in instruments:
-            self.take(instrument)
+        self.restore(instruments)
 
     def __iter__(self) -> Iterator[Instrument]:
         """Give the last instrument of each market, in force or to come."""
         return (said[-1] for said in self._said.values())
+
+    def records(self) -> Iterator[Instrument]:
+        """Give all that is remembered: a table of these is the same."""
+        return (instrument for said in self._said.values() for instrument in said)
+
+    def restore(self, instruments: Iterable[Instrument]) -> None:
+        """Take back what `records` gave, and nothing else."""
+        self._said: dict[Market, list[Instrument]] = {}
+        for instrument in instruments:
+            self.take(instrument)
 
     def take(self, instrument: Instrument) -> bool:
         """Take the next record; False where it changes nothing.

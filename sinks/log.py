@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from infra.runtime.kafka import consumer_config
 from infra.runtime.settings import Settings
@@ -17,6 +17,7 @@ from sinks.decoding import Decoder, delivery_of
 __all__ = ["LogReader", "log_reader"]
 
 _ANSWER_S = 10.0
+_LOOK_BACK, _LOOK_FURTHER = 64, 8
 # A partition that was just created is led a moment later.
 _LEADERLESS = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
 
@@ -52,6 +53,34 @@ class LogReader:
         Raises:
             ServiceUnavailable: the broker does not answer in time.
         """
+        for message in self._messages(topic, partition, start, end):
+            delivery = delivery_of(message)
+            try:
+                yield self._decoder.decode(delivery), delivery.offset
+            except CodecError:
+                continue  # the sinks that consume the topic describe it as a dead letter
+
+    def last_value(self, topic: str, partition: int, key: bytes) -> bytes | None:
+        """Give the last value of a key; None where it has none.
+
+        Raises:
+            ServiceUnavailable: the broker does not answer in time.
+        """
+        start, end = self.ends(topic, partition)
+        first, back = end, _LOOK_BACK
+        while first > start:
+            # From the end backwards, further each time: compaction may not have come to hours of them yet.
+            last, first = first, max(start, first - back)
+            value: bytes | None = None
+            for message in self._messages(topic, partition, first, last):
+                if message.key() == key:
+                    value = message.value()
+            if value is not None:
+                return value
+            back *= _LOOK_FURTHER
+        return None
+
+    def _messages(self, topic: str, partition: int, start: int, end: int) -> Iterator[Message]:
         offset = start
         if start < end:
             self._consumer.assign([TopicPartition(topic, partition, start)])
@@ -63,12 +92,9 @@ class LogReader:
             if message is None or error is not None:
                 why = error.str() if error is not None else "no answer"
                 raise self._unavailable(f"reading {topic} {partition}: {why}")
-            delivery = delivery_of(message)
-            offset = delivery.offset + 1
-            try:
-                yield self._decoder.decode(delivery), delivery.offset
-            except CodecError:
-                continue  # the sinks that consume the topic describe it as a dead letter
+            offset = delivery_of(message).offset + 1
+            if offset <= end:  # the last offset of a span may be a hole
+                yield message
 
     def _unavailable(self, detail: str) -> ServiceUnavailable:
         return ServiceUnavailable("Kafka", self._settings.kafka_bootstrap, detail)

@@ -161,9 +161,12 @@ class Settings(BaseSettings):
         10_000, ge=6_000, le=30_000, description="A worker silent for so long is dead, and others take its partitions."
     )
     fetch_partition_bytes: int = Field(
-        1 << 20, ge=1_024, le=1 << 24, description="Most bytes that one fetch asks of a partition."
+        1 << 22, ge=1_024, le=1 << 24, description="Most bytes that one fetch asks of a partition."
     )
-    batch_max_records: int = Field(8_192, ge=1, description="Most records of one batch; a live one is smaller.")
+    fetch_bytes: int = Field(
+        1 << 24, ge=1_024, le=1 << 26, description="Most bytes that one fetch asks of all partitions of a broker."
+    )
+    batch_max_records: int = Field(16_384, ge=1, description="Most records of one batch; a live one is smaller.")
     buffered_batches: int = Field(8, ge=1, description="Most decoded batches that wait for the stages.")
     model_path: Path | None = Field(None, description="TorchScript model; the built-in one where unset.")
 
@@ -185,6 +188,19 @@ class Settings(BaseSettings):
     max_gross_quote: str = Field(
         "10000", description="Value of all positions of an account together if every open order fills, at most."
     )
+    max_drawdown_quote: str = Field(
+        "2000", description="Loss from the best that an account has been worth; beyond it only reductions are sent."
+    )
+    max_daily_loss_quote: str = Field(
+        "1000", description="Loss since the UTC day began; beyond it only reductions are sent."
+    )
+    order_price_band_bps: int = Field(
+        1_000, ge=1, le=10_000, description="Distance of an order's price from the market's last trade, at most."
+    )
+    paper_balances: str = Field(
+        "USDC=100000,USDT=100000,USD=100000,SEI=200000,WETH=50,BTC=5",
+        description="What a paper or dry-run account begins with at each venue: ASSET=AMOUNT, comma-separated.",
+    )
     max_open_orders: int = Field(100, ge=1, description="Open orders of an account, at most.")
     max_sends_per_s: int = Field(100, ge=2, description="Requests to a venue a second and account, at most.")
     sends_for_cancels: int = Field(
@@ -192,6 +208,11 @@ class Settings(BaseSettings):
     )
     dead_man_ms: int = Field(
         2_000, ge=200, description="Orders of a market are cancelled when no decision came for it for longer."
+    )
+    commands_stale_ms: int = Field(
+        5_000,
+        ge=2_000,
+        description="An executor that could not have heard of a halt for longer cancels everything until it can.",
     )
     widen_pct: int = Field(
         200,
@@ -255,6 +276,35 @@ class Settings(BaseSettings):
         1_000, ge=1, description="Nobody quotes on a book unchanged and unconfirmed for longer."
     )
     max_orders_per_s: int = Field(10, ge=1, description="Order changes a second and market.")
+    own_order_grace_ms: int = Field(
+        1_500,
+        ge=0,
+        description="Around a change of an order, how long it is not known whether a book that shows ours has it.",
+    )
+    pull_jump_bps: int = Field(
+        20, ge=1, le=10_000, description="A mid of the group that moves further between grid points pulls the quotes."
+    )
+    market_spread_bps: int = Field(500, ge=1, description="A market whose own spread is wider is not quoted.")
+    price_band_bps: int = Field(500, ge=1, description="Greatest distance of a quoted price from the mid.")
+    min_spread_bps: int = Field(1, ge=0, description="Least distance between our bid and ask.")
+    max_spread_bps: int = Field(1_000, ge=1, description="Greatest distance between our bid and ask.")
+    model_required: bool = Field(False, description="Quote only with the model's prediction, never model-free.")
+
+    # Breakers of a market, in its worker
+    disconnect_rest_ms: int = Field(2_000, ge=0, description="Time that a book must be LIVE again before it is quoted.")
+    drift_psi: float = Field(2.0, gt=0, description="A greater PSI of the model's features opens DRIFT: see model.md.")
+    drift_window: int = Field(1_500, ge=100, description="Feature vectors of a market that a PSI is taken of.")
+    inference_limit_ms: int = Field(5, ge=1, description="A prediction that takes longer is not used; opens DRIFT.")
+    drift_rest_ms: int = Field(10_000, ge=0, description="Time without either before the model is tried again.")
+    extreme_move_bps: int = Field(
+        200, ge=1, description="A move of the mid within the window that opens EXTREME_MARKET."
+    )
+    extreme_window_ms: int = Field(5_000, ge=200, le=30_000, description="That window.")
+    extreme_volatility_bps: float = Field(
+        50.0, gt=0, description="Volatility that opens EXTREME_MARKET, in bps per root second."
+    )
+    extreme_rest_ms: int = Field(30_000, ge=0, description="Time without either before the market is tried again.")
+    market_trial_ms: int = Field(5_000, ge=0, description="Time of a trial before a market's breaker is closed.")
 
     # Sinks
     redis_url: SecretStr = Field(

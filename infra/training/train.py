@@ -8,6 +8,7 @@ from typing import Any
 
 from infra.training.dataset import VENUE, simulate
 from infra.training.ridge import Dataset, Linear, Scores, fit, score, walk_forward
+from processors.kernel.drift import Reference
 from processors.kernel.features import FEATURE_NAMES, FeatureConfig
 from schemas.errors import ConfigurationError
 
@@ -61,6 +62,7 @@ class Trained:
     Attributes:
         walk_forward: Scores of each penalty on the training seeds; the best one was taken.
         validation: Scores on the seeds that it has not seen.
+        reference: How the features were distributed in training: what drift is measured against.
     """
 
     plan: TrainingPlan
@@ -69,6 +71,7 @@ class Trained:
     rows: int
     walk_forward: dict[float, Scores]
     validation: Scores
+    reference: Reference
 
     def description(self) -> dict[str, Any]:
         """Give what is written beside the model."""
@@ -96,6 +99,7 @@ class Trained:
                 "std": self.model.std.tolist(),
                 "weights": self.model.weights.tolist(),
             },
+            "reference": self.reference.to_json(),
         }
 
 
@@ -109,7 +113,8 @@ def train(plan: TrainingPlan, progress: Callable[[str], None]) -> Trained:
     data = Dataset.join(runs)
     model = fit(data, ridge)
     unseen = Dataset.join(_simulate(plan.validation_seeds, plan, progress))
-    return Trained(plan, model, ridge, len(data), scores, score(model, unseen))
+    reference = Reference.of(data.features.T.tolist())
+    return Trained(plan, model, ridge, len(data), scores, score(model, unseen), reference)
 
 
 def _simulate(seeds: Sequence[int], plan: TrainingPlan, progress: Callable[[str], None]) -> list[Dataset]:

@@ -12,11 +12,12 @@ import io
 import json
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from processors.kernel.drift import Reference
 from processors.kernel.features import FEATURE_NAMES, FeatureConfig
 from processors.kernel.steps import Emit, GridStep, State, Step
 from schemas.errors import ConfigurationError
@@ -38,12 +39,14 @@ class Model:
         sha256: Checksum of its file, hexadecimal; in every prediction and decision that rests on it.
         fingerprint: Of the features that it reads.
         horizon_ms: How far ahead it looks.
+        reference: How those features were distributed in its training.
     """
 
     model_id: str
     sha256: str
     fingerprint: str
     horizon_ms: int
+    reference: Reference
     _module: Any = field(repr=False, compare=False)
 
     @classmethod
@@ -71,6 +74,7 @@ class Model:
             sha256=digest,
             fingerprint=fingerprint,
             horizon_ms=description["horizon_ms"],
+            reference=_reference(path, description),
             _module=_load_module(path, content),
         )
 
@@ -87,9 +91,16 @@ class Model:
 
 
 class Inference:
-    """The stage that makes predictions, of one partition. Without a model it makes none."""
+    """The stage that makes predictions, of one partition. Without a model it makes none.
 
-    def __init__(self, model: Model | None, topic: str, partition: int) -> None:
+    Args:
+        timer_us: A clock that only rises, to measure each prediction by; None: they are not measured.
+    """
+
+    def __init__(
+        self, model: Model | None, topic: str, partition: int, timer_us: Callable[[], int] | None = None
+    ) -> None:
+        self._timer_us = timer_us
         self._model = model
         self._topic = topic
         self._partition = partition
@@ -106,7 +117,10 @@ class Inference:
             if isinstance(step, GridStep):
                 for market, vector in step.features.items():
                     if vector.is_warm:
+                        began_us = self._timer_us() if self._timer_us else 0
                         prediction = self._predict(self._model, step, vector)
+                        if self._timer_us:
+                            step.inference_us[market] = self._timer_us() - began_us
                         step.predictions[market] = prediction
                         emit(prediction, step.ts_trigger)
 
@@ -153,6 +167,16 @@ def _read(path: Path) -> tuple[dict[str, Any], bytes]:
         if not isinstance(description, dict) or not isinstance(description.get(name), kind):
             raise ConfigurationError(str(beside), f"has no {name}, or one of another type", _FIX)
     return description, content
+
+
+def _reference(path: Path, description: dict[str, Any]) -> Reference:
+    try:
+        reference = Reference.from_json(description.get("reference"))
+        if len(reference.edges) != len(FEATURE_NAMES):
+            raise ValueError(f"has {len(reference.edges)} features, these are {len(FEATURE_NAMES)}")
+    except ValueError as error:
+        raise ConfigurationError(str(path), f"says not what its features were in training: {error}", _FIX) from None
+    return reference
 
 
 def _load_module(path: Path, content: bytes) -> Any:

@@ -186,11 +186,10 @@ class Normaliser:
 
     def _is_provided(self, columns: TickColumns, row: int) -> bool:
         """Provide what compiled code stopped for at a row; False where the row itself is for the normaliser."""
-        lane, cursor = self._lanes[0], self._cursor
+        lane = self._lanes[0]
         match int(lane["why"]):
             case lanes.OF_GRID:
-                views = self._books.views()
-                cursor.steps.append(GridStep(int(lane["point_us"]), cursor.offset, cursor.ts_recv, views))
+                self._reach(int(lane["point_us"]))
             case lanes.OF_ROOM if lane["book"] < 0:
                 self._books.fit()
             case lanes.OF_ROOM:
@@ -255,7 +254,11 @@ class Normaliser:
         for point in points:
             self._books.evaluate(point, is_published=point == points[-1])
             if not point % GRID_US:
-                cursor.steps.append(GridStep(point, cursor.offset, cursor.ts_recv, self._books.views()))
+                self._reach(point)
+
+    def _reach(self, point_us: int) -> None:
+        cursor, quotes = self._cursor, int(self._lanes["quotes"][0])
+        cursor.steps.append(GridStep(point_us, cursor.offset, cursor.ts_recv, self._books.views(), quotes))
 
     def _place(self, offset: int, tick: Tick) -> None:
         if is_watchdog(tick):

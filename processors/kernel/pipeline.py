@@ -7,10 +7,10 @@ offset and one snapshot covers them all. The Faust agents and `flashmm replay` d
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum, unique
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -20,18 +20,31 @@ from processors.kernel.inventory import Inventory
 from processors.kernel.model import Inference, Model
 from processors.kernel.names import Names
 from processors.kernel.normalise import NormaliseConfig, Normaliser
+from processors.kernel.ownorders import OwnOrders
 from processors.kernel.quoting import Quoter, QuotingConfig
 from processors.kernel.steprows import StepRows, step_rows
-from processors.kernel.steps import Input, State, Step, Ticks
-from schemas.columns.rows import Rows
-from schemas.enums import BarState, Timeframe
-from schemas.instruments import Instruments
+from processors.kernel.steps import GridStep, Input, State, Step, Ticks
+from processors.kernel.watch import Watch
+from schemas.columns.rows import Rows, row_dtype
+from schemas.enums import BarState, ContractKind, InstrumentSource, Timeframe
+from schemas.instrument_table import InstrumentTable
 from schemas.reasons import RejectReason
-from schemas.records import Book, FeatureVector, Prediction, Quote, QuoteDecision, Record, Tick, Trade
+from schemas.records import (
+    Book,
+    FeatureVector,
+    Instrument,
+    Market,
+    Prediction,
+    Quote,
+    QuoteDecision,
+    Record,
+    Tick,
+    Trade,
+)
 
 __all__ = ["KERNEL_VERSION", "Output", "PartitionPipeline", "PipelineConfig", "Stage"]
 
-KERNEL_VERSION = 4
+KERNEL_VERSION = 5
 """Rises when the state or the meaning of the stages changes: a snapshot of another version is not restored."""
 
 _ROWS: Mapping[type[Record], str] = {Trade: "trades", Quote: "records.quote", Book: "records.book"}
@@ -81,6 +94,8 @@ class PartitionPipeline:
         model: None: predictions are not made and quotes are model-free.
         epoch: Epoch of the decisions made from here on.
         on_reject: Told of every record that is not accepted: (offset, tick, reason).
+        instruments: What is known from the start; `self.instruments` takes what comes later.
+        timer_us: A clock that only rises, to measure predictions by; None: they are not measured.
     """
 
     def __init__(
@@ -89,14 +104,18 @@ class PartitionPipeline:
         topic: str,
         partition: int,
         *,
-        instruments: Instruments,
+        instruments: Iterable[Instrument] = (),
         model: Model | None = None,
         epoch: int = 0,
         on_reject: Callable[[int, Tick | None, RejectReason], None] | None = None,
+        timer_us: Callable[[], int] | None = None,
     ) -> None:
         self.config = config
         self.partition = partition
         self.inventory = Inventory(config.quoting.mode, config.quoting.account)
+        quoted = config.quoting
+        self.own_orders = OwnOrders(quoted.mode, quoted.account, quoted.own_grace_us) if quoted.shows_own else None
+        self.instruments = InstrumentTable(instruments)
         self.names = Names()
         self.normaliser = Normaliser(
             config.normalise,
@@ -109,8 +128,11 @@ class PartitionPipeline:
         )
         self.bar_builder = BarBuilder(config.bars, topic, partition, self.names)
         self.feature_builder = FeatureBuilder(config.features, topic, partition)
-        self.inference = Inference(model, topic, partition)
-        self.quoter = Quoter(config.quoting, instruments, topic, partition, epoch)
+        self.inference = Inference(model, topic, partition, timer_us)
+        self.watch = Watch(self.names, config.quoting.jump_bps)
+        reference = model.reference if model else None
+        self.quoter = Quoter(config.quoting, self.instruments, topic, partition, epoch, reference)
+        self._quotes = Rows(Quote, np.zeros(0, row_dtype(Quote)), ())
         self.emitted: Counter[str] = Counter()
         self.trimmed = 0
         self._outputs: list[Output | Rows] = []
@@ -123,6 +145,8 @@ class PartitionPipeline:
         else:
             steps = self.normaliser.run(inputs)
         for rows in self.normaliser.take():
+            if rows.record is Quote:
+                self._quotes = rows
             if len(rows):
                 self._outputs.append(rows)
                 self.emitted[_ROWS[rows.record]] += len(rows)
@@ -133,7 +157,9 @@ class PartitionPipeline:
         self._emit_bars(self.bar_builder.run(step_rows(steps, self.names)))
 
     def features(self, steps: Sequence[Step | StepRows]) -> None:
-        """Compute features at the grid points of the steps."""
+        """Compute features at the grid points of the steps, on books without our own orders."""
+        if self.own_orders is not None:
+            self._take_own_out(_objects(steps), self.own_orders)
         self.feature_builder.run(_objects(steps), self._emit)
 
     def infer(self, steps: Sequence[Step | StepRows]) -> None:
@@ -141,8 +167,8 @@ class PartitionPipeline:
         self.inference.run(_objects(steps), self._emit)
 
     def quote(self, steps: Sequence[Step | StepRows]) -> None:
-        """Decide quotes at the grid points of the steps."""
-        self.quoter.run(_objects(steps), self._emit, self.inventory)
+        """Decide quotes at the grid points of the steps that were made last, and pull them in between."""
+        self.quoter.run(self.watch.run(_objects(steps), self._quotes), self._emit, self.inventory)
 
     def run(self, inputs: Sequence[Input] | Ticks) -> None:
         """Run every configured stage on a batch."""
@@ -189,7 +215,10 @@ class PartitionPipeline:
             "bars": self.bar_builder.state(),
             "features": self.feature_builder.state(),
             "inference": self.inference.state(),
+            "watch": self.watch.state(),
             "quoting": self.quoter.state(),
+            "own_orders": self.own_orders.state() if self.own_orders else None,
+            "instruments": [asdict(instrument) for instrument in self.instruments.records()],
             "inventory": self.inventory.state(),
             "emitted": dict(sorted(self.emitted.items())),
             "trimmed": self.trimmed,
@@ -202,10 +231,25 @@ class PartitionPipeline:
         self.bar_builder.restore(state["bars"])
         self.feature_builder.restore(state["features"])
         self.inference.restore(state["inference"])
+        self.watch.restore(state["watch"])
         self.quoter.restore(state["quoting"])
+        if self.own_orders is not None and state["own_orders"] is not None:
+            self.own_orders.restore(state["own_orders"])
+        self.instruments.restore(_instrument(saved) for saved in state["instruments"])
         self.inventory.restore(state["inventory"])
         self.emitted = Counter(state["emitted"])
         self.trimmed = state["trimmed"]
+
+    def shows_own(self, market: Market) -> bool:
+        """Tell whether a market's book shows our orders: what is computed from it depends on more than the log."""
+        return self.own_orders is not None and market[0] in self.config.quoting.venues
+
+    def _take_own_out(self, steps: Sequence[Step], own: OwnOrders) -> None:
+        for step in steps:
+            if isinstance(step, GridStep):
+                views = ((market, view) for market, view in step.books.items() if self.shows_own(market))
+                step.books = {**step.books, **{market: own.without(view) for market, view in views}}
+                step.orders_offset = own.next_offset
 
     def _emit(self, record: Record, ts_trigger: int) -> None:
         self._outputs.append(Output(record, ts_trigger))
@@ -225,6 +269,11 @@ class PartitionPipeline:
 
 def _objects(steps: Sequence[Step | StepRows]) -> Sequence[Step]:
     return cast(Sequence[Step], steps)
+
+
+def _instrument(saved: Mapping[str, Any]) -> Instrument:
+    kinds = {"contract": ContractKind(saved["contract"]), "source": InstrumentSource(saved["source"])}
+    return Instrument(**{**saved, **kinds})
 
 
 def _counter_names(record: Record) -> tuple[str, ...]:

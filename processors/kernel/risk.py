@@ -1,29 +1,77 @@
 """The market rules of risk: small functions, each with one reason code; what is not known is denied.
 
-Gates judge the market before anything is priced; if one objects, the decision is DENIED and asks for no orders. Side
-rules judge one proposed order and suppress that side. The last check judges both sides together. Orders that go away
-always pass: a denied or empty decision is how everything is cancelled.
+Gates judge the market before anything is priced; if one objects, the decision is DENIED and asks for no orders. Order
+rules judge one proposed order and suppress that side. Target rules judge both sides together, and deny. Orders that go
+away always pass: a denied or empty decision is how everything is cancelled.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from processors.kernel.steps import BookView
 from schemas.enums import BookState
+from schemas.errors import ConfigurationError
 from schemas.instruments import Instrument
+from schemas.numbers import NOTIONAL_SCALE
 from schemas.reasons import DenyReason
 from schemas.records import QuoteLevel
 
-__all__ = ["GATES", "Facts", "Gate", "OrderRate", "Target", "capacity", "crossed", "denials", "is_below_minimum"]
+__all__ = [
+    "GATES",
+    "ORDER_RULES",
+    "TARGET_RULES",
+    "Facts",
+    "Gate",
+    "MarketLimits",
+    "OrderRate",
+    "Proposal",
+    "Target",
+    "capacity",
+    "denials",
+    "first_of",
+]
+
+_BPS = 10_000
 
 Target: TypeAlias = tuple[tuple[QuoteLevel, ...], tuple[QuoteLevel, ...]]
 """The bids and asks that a decision asks for."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarketLimits:
+    """The limits of the rules, for every market.
+
+    Attributes:
+        stale_us: Greatest age of a book's last change or confirmation.
+        market_spread_bps: A market whose own spread is wider is not quoted.
+        band_bps: Greatest distance of an order from the mid.
+        min_spread_bps, max_spread_bps: Between our own bid and ask, over the mid.
+        order_quote: Greatest value of one order, in units of notionals.
+        is_model_required: Whether a market is denied while its model cannot be used; else it is quoted without.
+
+    Raises:
+        ConfigurationError: no spread is allowed.
+    """
+
+    stale_us: int = 1_000_000
+    market_spread_bps: int = 500
+    band_bps: int = 500
+    min_spread_bps: int = 1
+    max_spread_bps: int = 1_000
+    order_quote: int = 500 * 10**NOTIONAL_SCALE
+    is_model_required: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what nothing can pass."""
+        if self.min_spread_bps > self.max_spread_bps:
+            problem = f"is {self.min_spread_bps}, above FLASHMM_MAX_SPREAD_BPS, {self.max_spread_bps}"
+            raise ConfigurationError("FLASHMM_MIN_SPREAD_BPS", problem, "Lower it")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """What the gates judge; None is unknown.
 
@@ -32,15 +80,19 @@ class Facts:
         view: The book; None where the market has none.
         position: Signed quantity.
         sigma: Volatility.
-        stale_us: Greatest age of the book's last change or confirmation.
+        has_model: Whether there is a prediction that may be used.
+        is_disconnected, is_extreme: Whether the market's breakers are open.
     """
 
     now_us: int
+    limits: MarketLimits
     instrument: Instrument | None
     view: BookView | None
     position: int | None
     sigma: float | None
-    stale_us: int
+    has_model: bool = False
+    is_disconnected: bool = False
+    is_extreme: bool = False
 
 
 Gate: TypeAlias = Callable[[Facts], DenyReason | None]
@@ -81,13 +133,39 @@ def book_uncrossed(facts: Facts) -> DenyReason | None:
 
 def book_fresh(facts: Facts) -> DenyReason | None:
     """Ask for a book that changed, or was confirmed, within the quoting limit."""
-    is_stale = facts.view and facts.now_us - facts.view.ts_change > facts.stale_us
+    is_stale = facts.view and facts.now_us - facts.view.ts_change > facts.limits.stale_us
     return DenyReason.STALE_DATA if is_stale else None
 
 
 def volatility_known(facts: Facts) -> DenyReason | None:
     """Ask for an estimate of volatility."""
     return DenyReason.VOLATILITY_UNKNOWN if facts.sigma is None else None
+
+
+def market_not_too_wide(facts: Facts) -> DenyReason | None:
+    """Ask for a market whose own spread says what a price is."""
+    view = facts.view
+    if not view or not view.bids or not view.asks:
+        return None
+    bid, ask = view.bids[0].price, view.asks[0].price
+    return DenyReason.MARKET_TOO_WIDE if _is_wider(bid, ask, facts.limits.market_spread_bps) else None
+
+
+def feed_settled(facts: Facts) -> DenyReason | None:
+    """Ask for a book that has been LIVE for a while; of one that is not LIVE another gate speaks."""
+    is_back = facts.view is not None and facts.view.state is BookState.LIVE
+    return DenyReason.DISCONNECTED if facts.is_disconnected and is_back else None
+
+
+def market_calm(facts: Facts) -> DenyReason | None:
+    """Ask for a market that moves as it usually does."""
+    return DenyReason.EXTREME_MARKET if facts.is_extreme else None
+
+
+def model_usable(facts: Facts) -> DenyReason | None:
+    """Ask for a prediction, where the configuration demands one."""
+    is_missing = facts.limits.is_model_required and not facts.has_model
+    return DenyReason.MODEL_UNAVAILABLE if is_missing else None
 
 
 GATES: tuple[Gate, ...] = (
@@ -98,7 +176,11 @@ GATES: tuple[Gate, ...] = (
     book_two_sided,
     book_uncrossed,
     book_fresh,
+    market_not_too_wide,
+    feed_settled,
+    market_calm,
     volatility_known,
+    model_usable,
 )
 
 
@@ -119,24 +201,84 @@ def capacity(position: int, limit: int, sign: int) -> int:
     return max(0, limit - sign * position)
 
 
-def is_below_minimum(order: QuoteLevel, instrument: Instrument) -> bool:
-    """Tell whether the venue would refuse the order as too small, or its price as not positive."""
-    return (
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What would be asked for, and what it is judged by."""
+
+    target: Target
+    view: BookView
+    mid: int
+    instrument: Instrument
+    limits: MarketLimits
+
+
+OrderRule: TypeAlias = Callable[[QuoteLevel, Proposal], DenyReason | None]
+TargetRule: TypeAlias = Callable[[Proposal], DenyReason | None]
+
+
+def not_below_minimum(order: QuoteLevel, proposal: Proposal) -> DenyReason | None:
+    """Ask for what the venue does not refuse as too small, nor for its price."""
+    instrument = proposal.instrument
+    is_refused = (
         order.price <= 0
         or order.size <= 0
         or order.size < instrument.min_size
         or order.price * order.size < instrument.min_notional
     )
+    return DenyReason.BELOW_MINIMUM if is_refused else None
 
 
-def crossed(target: Target, view: BookView) -> bool:
-    """Tell whether any order would take from the book, or meet another of ours."""
-    bids, asks = target
-    return (
+def within_order_size(order: QuoteLevel, proposal: Proposal) -> DenyReason | None:
+    """Ask for an order of a bounded value."""
+    return DenyReason.ORDER_SIZE if order.price * order.size > proposal.limits.order_quote else None
+
+
+def within_band(order: QuoteLevel, proposal: Proposal) -> DenyReason | None:
+    """Ask for a price near the mid."""
+    is_far = abs(order.price - proposal.mid) * _BPS > proposal.limits.band_bps * proposal.mid
+    return DenyReason.PRICE_BAND if is_far else None
+
+
+ORDER_RULES: tuple[OrderRule, ...] = (not_below_minimum, within_order_size, within_band)
+
+
+def not_crossed(proposal: Proposal) -> DenyReason | None:
+    """Ask for orders that neither take from the book nor meet another of ours."""
+    (bids, asks), view = proposal.target, proposal.view
+    is_crossed = (
         any(bid.price >= view.asks[0].price for bid in bids)
         or any(ask.price <= view.bids[0].price for ask in asks)
         or any(bid.price >= ask.price for bid in bids for ask in asks)
     )
+    return DenyReason.QUOTE_CROSSED if is_crossed else None
+
+
+def spread_not_too_narrow(proposal: Proposal) -> DenyReason | None:
+    """Ask for a spread that pays for the risk."""
+    bids, asks = proposal.target
+    least = proposal.limits.min_spread_bps * proposal.mid
+    is_narrow = any((ask.price - bid.price) * _BPS < least for bid in bids for ask in asks)
+    return DenyReason.SPREAD_TOO_NARROW if is_narrow else None
+
+
+def spread_not_too_wide(proposal: Proposal) -> DenyReason | None:
+    """Ask for a spread that is still a quote."""
+    bids, asks = proposal.target
+    most = proposal.limits.max_spread_bps * proposal.mid
+    is_wide = any((ask.price - bid.price) * _BPS > most for bid in bids for ask in asks)
+    return DenyReason.SPREAD_TOO_WIDE if is_wide else None
+
+
+TARGET_RULES: tuple[TargetRule, ...] = (not_crossed, spread_not_too_narrow, spread_not_too_wide)
+
+
+def first_of(reasons: Iterable[DenyReason | None]) -> DenyReason | None:
+    """Give the first objection."""
+    return next((reason for reason in reasons if reason is not None), None)
+
+
+def _is_wider(bid: int, ask: int, bps: int) -> bool:
+    return 2 * (ask - bid) * _BPS > bps * (bid + ask)
 
 
 class OrderRate:

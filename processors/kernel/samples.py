@@ -5,7 +5,7 @@ A mid is held as bid + ask, twice the mid, so that it stays an integer.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 
 from processors.kernel.steps import BookView
 from schemas.enums import BookState
@@ -69,6 +69,15 @@ class MidSamples:
             return None
         index = bisect_right(self._ts, self._ts[-1] - age_us) - 1
         return self._mid2[index] if index >= 0 else None
+
+    def range_within(self, age_us: int) -> tuple[int, int, int]:
+        """Give the lowest, the newest and the highest of the samples at most `age_us` older than the last one.
+
+        Raises:
+            IndexError: there is no sample.
+        """
+        recent = self._mid2[bisect_left(self._ts, self._ts[-1] - age_us) :]
+        return min(recent), recent[-1], max(recent)
 
     def squared_changes(self) -> int:
         """Sum the squared changes from sample to sample: the realised variance over `span_us`, times four."""

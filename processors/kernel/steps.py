@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 
 from schemas.columns import TickColumns
 from schemas.enums import BookState
+from schemas.reasons import DenyReason
 from schemas.records import BookLevel, FeatureVector, Market, Prediction, Record, Tick
 
 __all__ = [
+    "AlarmStep",
     "BookView",
     "Emit",
     "GapStep",
@@ -89,7 +91,6 @@ class BookView:
 
     Attributes:
         ts_change: ts_recv of the last change of the book, or of its last confirmation by the source.
-        own_removed: Whether our own orders were taken out.
     """
 
     market: Market
@@ -112,15 +113,36 @@ class GridStep:
         offset: Offset of the record that crossed it: the cause of what is emitted here.
         ts_trigger: ts_recv of that record.
         books: Every market with a book or a quote, as it stood.
+        quotes: How many of the quotes of its batch were made before it.
         features, predictions: Filled in by the stages that compute them.
+        orders_offset: Up to where in the journal our orders were taken out of the books; None where they show none.
+        inference_us: How long each prediction took, where that is measured.
     """
 
     ts_grid: int
     offset: int
     ts_trigger: int
     books: Mapping[Market, BookView]
+    quotes: int = field(default=0, compare=False)
     features: dict[Market, FeatureVector] = field(default_factory=dict)
     predictions: dict[Market, Prediction] = field(default_factory=dict)
+    inference_us: dict[Market, int] = field(default_factory=dict)
+    orders_offset: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmStep:
+    """Between two grid points a market's book stopped being LIVE, or its mid jumped; only the quoter reads it.
+
+    Attributes:
+        offset, ts_recv: Of the record that did it.
+        reason: BOOK_NOT_LIVE or MARKET_JUMP.
+    """
+
+    market: Market
+    offset: int
+    ts_recv: int
+    reason: DenyReason
 
 
 Step: TypeAlias = TradeStep | WatermarkStep | GapStep | GridStep

@@ -1,4 +1,4 @@
-"""Feed positions and executions into the owned partitions, before any tick that waits.
+"""Feed instruments, positions and executions into the owned partitions, before any tick that waits.
 
 They are read in a thread of their own, so that a backlog of ticks, whose batches leave the worker's loop little time
 between them, never holds them up: what has arrived is applied before the next batch.
@@ -15,26 +15,31 @@ from typing import TYPE_CHECKING, Any
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 
+from processors.kernel.quotingconfig import QuotingConfig
 from processors.microbatch.readers import group_less_reader
 from processors.microbatch.reports import dead_letter
 from processors.microbatch.task import PartitionTask
 from schemas.errors import CodecError
-from schemas.records import ExecutionReport, Position, Record
+from schemas.records import ExecutionReport, Instrument, OrderIntent, Position, Record
 from schemas.topics import topic_of
 
 if TYPE_CHECKING:
     from processors.microbatch.engine import MicroBatchEngine
 
-__all__ = ["ACCOUNT_RECORDS", "AccountInbox", "apply_account_record", "follow_account"]
+__all__ = ["AccountInbox", "account_records", "apply_account_record", "follow_account"]
 
 _POLL_S = 0.05
+_WAIT_MS = 100
 _MAX_ARRIVED = 10_000
 
-ACCOUNT_RECORDS: tuple[type[Record], ...] = (Position, ExecutionReport)
+
+def account_records(config: QuotingConfig) -> tuple[type[Record], ...]:
+    """Give what is read besides ticks; our orders only where the book shows them."""
+    return (Instrument, *((OrderIntent,) if config.shows_own else ()), Position, ExecutionReport)
 
 
 def apply_account_record(engine: MicroBatchEngine, task: PartitionTask, kind: type[Record], record: Any) -> None:
-    """Take a position or an execution into a partition's inventory; one that is not ours is passed over.
+    """Take an instrument, a position or an execution into a partition; what is not of our account is passed over.
 
     Args:
         record: As aiokafka gives it; one that was applied already changes nothing.
@@ -44,18 +49,25 @@ def apply_account_record(engine: MicroBatchEngine, task: PartitionTask, kind: ty
         return
     task.inputs[name] = record.offset + 1
     try:
-        decoded = engine.codecs[kind].decode(record.value, record.headers)
+        decoded = engine.codecs[kind].decode(record.value or b"", record.headers)
     except CodecError as error:
         dead_letter(engine, task.partition, engine.topic(kind), record.offset, record.value or b"", error)
         return
-    if isinstance(decoded, Position):
+    own = task.pipeline.own_orders
+    if isinstance(decoded, Instrument):
+        task.pipeline.instruments.take(decoded)
+    elif isinstance(decoded, Position):
         task.pipeline.inventory.apply_position(decoded)
     elif isinstance(decoded, ExecutionReport):
         task.pipeline.inventory.apply_execution(decoded, record.offset)
+        if own is not None:
+            own.apply_report(decoded)
+    elif isinstance(decoded, OrderIntent) and own is not None:
+        own.apply_intent(decoded, record.offset)
 
 
 class AccountInbox:
-    """What was read of `trading.positions` and `trading.executions` and is not applied yet."""
+    """What was read of the topics of `account_records` and is not applied yet."""
 
     def __init__(self, engine: MicroBatchEngine) -> None:
         self._engine = engine
@@ -77,7 +89,7 @@ class AccountInbox:
 
 
 async def follow_account(engine: MicroBatchEngine) -> None:
-    """Read `trading.positions` and `trading.executions` of the owned partitions until cancelled."""
+    """Read the topics of `account_records` of the owned partitions until cancelled."""
     loop = asyncio.get_running_loop()
     is_over = threading.Event()
     try:
@@ -89,8 +101,8 @@ async def follow_account(engine: MicroBatchEngine) -> None:
 
 
 async def _read(engine: MicroBatchEngine, on_arrival: Callable[[], object], is_over: threading.Event) -> None:
-    kinds = {engine.topic(kind): kind for kind in ACCOUNT_RECORDS}
-    async with group_less_reader(engine.bootstrap) as reader:
+    kinds = {engine.topic(kind): kind for kind in account_records(engine.config.quoting)}
+    async with group_less_reader(engine.bootstrap, wait_ms=_WAIT_MS) as reader:
         followed: dict[int, PartitionTask] = {}
         while not is_over.is_set():
             if followed != engine.tasks:
@@ -99,7 +111,7 @@ async def _read(engine: MicroBatchEngine, on_arrival: Callable[[], object], is_o
             if not followed or engine.account.is_full:
                 await asyncio.sleep(_POLL_S)
                 continue
-            for pair, records in (await reader.getmany(timeout_ms=50)).items():
+            for pair, records in (await reader.getmany(timeout_ms=_WAIT_MS)).items():
                 for record in records:
                     engine.account.put(followed[pair.partition], kinds[pair.topic], record)
                 on_arrival()

@@ -10,8 +10,8 @@ where it fails every record becomes a batch of one (slower, same meaning).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from aiokafka import AIOKafkaConsumer
@@ -22,17 +22,14 @@ from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
 from numpy.typing import NDArray
 
-from processors.microbatch.crc32c import crc32c
-from processors.microbatch.splitting import split
+from processors.microbatch.splitting import Run, split
 from schemas.columns import TickColumns
 from schemas.columns.spans import Spans
 
 __all__ = ["BatchingPartitionRecords", "FetchedBatch", "install", "self_test"]
 
-_BEFORE_LENGTH = 12
-_CHECKED_FROM = 21  # where the CRC ends
-_MAGIC = 2  # the format of today, the only one that compiled code knows
-_Part: TypeAlias = tuple[NDArray[np.int64], Spans]
+_BEFORE_LENGTH, _LEAST_BYTES = 12, 64
+_NOTHING = Run(np.zeros(0, np.int64), Spans.of([]), 0, 0, 0, 0)
 
 
 @dataclass(slots=True)
@@ -90,23 +87,11 @@ class FetchedBatch:
 
 
 class RawRecords(MemoryRecords):  # type: ignore[misc]  # aiokafka ships no types
-    """Fetched record batches, with their bytes, and where the last one that was given lies in them."""
+    """Fetched record batches, with their bytes."""
 
     def __init__(self, raw: bytes) -> None:
         super().__init__(raw)
         self.raw = raw
-        self.begin = self.end = 0
-
-    def next_batch(self) -> Any:
-        """Give the next record batch."""
-        self.begin = self.end
-        self.end += _BEFORE_LENGTH + int.from_bytes(self.raw[self.begin + 8 : self.begin + _BEFORE_LENGTH], "big")
-        return super().next_batch()
-
-    def is_whole(self, batch: Any) -> bool:
-        """Tell whether the checksum of the batch that was given last, of format v2, is that of its bytes."""
-        checked = memoryview(self.raw)[self.begin + _CHECKED_FROM : self.end]
-        return len(checked) > 0 and crc32c(checked) == batch.crc
 
 
 class BatchingPartitionRecords(PartitionRecords):  # type: ignore[misc]  # aiokafka ships no types
@@ -123,60 +108,70 @@ class BatchingPartitionRecords(PartitionRecords):  # type: ignore[misc]  # aioka
 
     def _unpack_batches(self) -> Iterator[FetchedBatch]:
         start = int(self.next_fetch_offset)  # type: ignore[has-type]
-        pending: list[_Part] = []
-        room = self.max_records
-        batch = None
-        while self._records.has_next():
-            batch = self._records.next_batch()
-            if self._check_crcs and not self._is_whole(batch):
-                raise aiokafka_fetcher.Errors.CorruptRecordException(f"Invalid CRC - {self._tp}")
-            if self._is_to_be_skipped(batch):
-                self.next_fetch_offset = batch.next_offset
-                continue
-            offsets, values = self._split(batch)
+        pending: list[Run] = []
+        most = room = self.max_records
+        run = _NOTHING
+        for run in self._runs():
+            offsets, count = run.offsets, len(run.offsets)
+            if not pending:
+                # In equal parts: what costs a small batch costs a large one too.
+                most = room = _share(count, self.max_records)
             at = 0
-            while len(offsets) - at >= room:
+            while count - at >= room:
                 upto = at + room
-                pending.append((offsets[at:upto], values.part(at, upto)))
+                pending.append(_part(run, at, upto))
                 self.next_fetch_offset = int(offsets[upto - 1]) + 1
-                yield self._fetched(start, pending, batch)
-                start, pending, room, at = int(offsets[upto - 1]) + 1, [], self.max_records, upto
-            if at < len(offsets):
-                pending.append((offsets[at:], values.part(at, len(offsets))))
-                room -= len(offsets) - at
-            self.next_fetch_offset = max(self.next_fetch_offset, batch.next_offset)
+                yield self._fetched(start, pending, run)
+                start, pending, room, at = self.next_fetch_offset, [], most, upto
+            if at < count:
+                pending.append(_part(run, at, count))
+                room -= count - at
+            self.next_fetch_offset = max(self.next_fetch_offset, run.next)
         if self.next_fetch_offset > start:
-            yield self._fetched(start, pending, batch)
+            yield self._fetched(start, pending, run)
 
-    def _is_whole(self, batch: Any) -> bool:
-        records = self._records
-        if not isinstance(records, RawRecords) or batch.magic != _MAGIC:
-            return bool(batch.validate_crc())
-        return records.is_whole(batch)
+    def _runs(self) -> Iterator[Run]:
+        """Give the records in order, from the position on."""
+        raw, at = self._records.raw, 0
+        while at < len(raw):
+            run = split(raw, at, self.next_fetch_offset, is_checked=self._check_crcs)
+            if run is None:
+                # Compressed, with headers, of a transaction or an old format, or damaged: aiokafka reads or refuses it.
+                end = at + _BEFORE_LENGTH + int.from_bytes(raw[at + 8 : at + _BEFORE_LENGTH], "big", signed=True)
+                # With what follows a length that cannot be, for aiokafka to see that.
+                records = MemoryRecords(raw[at : max(end, at + _LEAST_BYTES)])
+                if not records.has_next():
+                    return  # not all of it was fetched
+                run = self._run_of(records.next_batch(), end)
+            yield run
+            at = run.end
 
-    def _split(self, batch: Any) -> _Part:
-        """Give the records of a batch from the position on: batches are fetched whole."""
+    def _run_of(self, batch: Any, end: int) -> Run:
+        if self._check_crcs and not batch.validate_crc():
+            raise aiokafka_fetcher.Errors.CorruptRecordException(f"Invalid CRC - {self._tp}")
         position = self.next_fetch_offset
-        records = self._records
-        if isinstance(records, RawRecords) and batch.magic == _MAGIC and not batch.compression_type:
-            part = split(records.raw, records.begin, records.end, position)
-            if part is not None:
-                return part
-        # Compressed, with headers, of an old format, or damaged: aiokafka reads or refuses it.
-        kept = [record for record in batch if record.offset >= position]
-        offsets = np.fromiter((record.offset for record in kept), np.int64, len(kept))
-        return offsets, Spans.of([record.value for record in kept], [record.headers for record in kept])
+        kept = [] if self._is_to_be_skipped(batch) else [record for record in batch if record.offset >= position]
+        return Run(
+            np.fromiter((record.offset for record in kept), np.int64, len(kept)),
+            Spans.of([record.value for record in kept], [record.headers for record in kept]),
+            batch.next_offset,
+            end,
+            batch.max_timestamp or 0,
+            batch.timestamp_type or 0,
+        )
 
-    def _fetched(self, start: int, parts: list[_Part], batch: Any) -> FetchedBatch:
+    def _fetched(self, start: int, parts: list[Run], last: Run) -> FetchedBatch:
         return FetchedBatch(
             self._tp.topic,
             self._tp.partition,
             start,
             self.next_fetch_offset,
-            np.concatenate([np.zeros(0, np.int64), *(offsets for offsets, _ in parts)]),
-            Spans.joined([values for _, values in parts]),
-            timestamp=batch.max_timestamp or 0 if batch else 0,
-            timestamp_type=batch.timestamp_type or 0 if batch else 0,
+            parts[0].offsets
+            if len(parts) == 1
+            else np.concatenate([_NOTHING.offsets, *(one.offsets for one in parts)]),
+            Spans.joined([one.values for one in parts]),
+            timestamp=last.timestamp,
+            timestamp_type=last.timestamp_type,
         )
 
     def _is_to_be_skipped(self, batch: Any) -> bool:
@@ -187,6 +182,17 @@ class BatchingPartitionRecords(PartitionRecords):  # type: ignore[misc]  # aioka
             if batch.is_transactional and batch.producer_id in self._aborted_producers:
                 return True
         return bool(batch.is_control_batch)
+
+
+def _share(count: int, most: int) -> int:
+    """Give how many records go into each of the fewest batches that hold them; as many as may where there are none."""
+    return -(-count // -(-count // most)) if count else most
+
+
+def _part(run: Run, begin: int, end: int) -> Run:
+    if not begin and end == len(run.offsets):
+        return run
+    return replace(run, offsets=run.offsets[begin:end], values=run.values.part(begin, end))
 
 
 def install(topics: frozenset[str], max_records: int) -> bool:
@@ -214,8 +220,8 @@ def self_test() -> bool:
     except (AttributeError, TypeError, ValueError, KeyError, AssertionError):
         return False
     return (
-        # What the transport sets on a consumer and its fetcher: waits that would else be aiokafka's.
-        "_fetch_max_wait_ms" in AIOKafkaConsumer.__init__.__code__.co_names
+        # What the transport sets on a consumer and its fetcher: waits and a bound that would else be aiokafka's.
+        {"_fetch_max_wait_ms", "_fetch_max_bytes"} <= set(AIOKafkaConsumer.__init__.__code__.co_names)
         and "_prefetch_backoff" in aiokafka_fetcher.Fetcher.__init__.__code__.co_names
         and hasattr(aiokafka_fetcher, "PartitionRecords")
         and hasattr(aiokafka_fetcher, "MemoryRecords")

@@ -21,7 +21,7 @@ from numba.extending import intrinsic
 from schemas.compiled import Array, compiled
 from schemas.machine import address, load
 
-__all__ = ["crc32c"]
+__all__ = ["IS_COMPILED", "checksum", "crc32c"]
 
 _BYTES = types.Array(uint8, 1, "C", readonly=True)
 _BYTE, _WORD, _LONG = ir.IntType(8), ir.IntType(32), ir.IntType(64)
@@ -60,7 +60,9 @@ _FEATURE, _EIGHT, _ONE = _MACHINES.get(platform.machine().lower(), ("", ("", _LO
 _take_eight, _take_one = _instruction(*_EIGHT), _instruction(*_ONE)
 
 
-def _checksum(data: Array) -> Any:
+@compiled()
+def checksum(data: Array) -> Any:
+    """Give the checksum of bytes, in compiled code where `IS_COMPILED`."""
     value, at = _ALL, address(data)
     whole = len(data) - len(data) % _WIDTH
     for k in range(0, whole, _WIDTH):
@@ -70,10 +72,14 @@ def _checksum(data: Array) -> Any:
     return value ^ _ALL
 
 
+def _whole(data: Array) -> Any:
+    return checksum(data)
+
+
 def _chosen() -> Callable[[Any], int]:
     if not llvmlite.binding.get_host_cpu_features().get(_FEATURE):
         return cast(Callable[[Any], int], calc_crc32c)
-    function = compiled(int64(_BYTES))(_checksum)
+    function = compiled(int64(_BYTES))(_whole)
 
     def ours(data: Any) -> int:
         return int(function(np.frombuffer(data, np.uint8)))
@@ -85,3 +91,5 @@ def _chosen() -> Callable[[Any], int]:
 
 crc32c: Final[Callable[[Any], int]] = _chosen()
 """Give the checksum of bytes, of which there is one at least: anything with a contiguous buffer."""
+IS_COMPILED: Final = crc32c is not calc_crc32c
+"""Whether the processor has the instruction, and it gives what it should."""

@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numba import from_dtype, int64, types
 
 from schemas.codec import Codec
 from schemas.columns import Spans, TickColumns, decode_ticks
+from schemas.columns.layout import layout_of
+from schemas.compiled import Array, compiled
 from schemas.errors import CodecError
 from schemas.reasons import DeadLetterReason
+from schemas.records import Tick
 
 __all__ = ["END_OF_TIME_US", "decode_timely"]
 
@@ -27,14 +31,24 @@ def decode_timely(values: Spans, codec: Codec) -> TickColumns:
     return replace(columns, errors={**columns.errors, **untimely})
 
 
+@compiled(int64(types.Array(from_dtype(layout_of(Tick).dtype), 1, "C")))
+def _all_bits(rows: Array) -> int:
+    """Give the bits that any time has: no less than the greatest, or negative where one is."""
+    bits = 0
+    for i in range(len(rows)):
+        row = rows[i]
+        bits |= row.ts_recv | row.ts_event | row.watermark
+    return bits
+
+
 def _untimely(columns: TickColumns) -> dict[int, CodecError]:
     """Find the ticks with a time that is none: sums with it could not be held, and the clock would never go on."""
-    errors = {}
+    errors: dict[int, CodecError] = {}
+    if 0 <= _all_bits(columns.rows) < END_OF_TIME_US:
+        return errors
     for name in ("ts_recv", "ts_event", "watermark"):
         column = getattr(columns, name)
-        # As unsigned numbers the negative ones are the greatest.
-        if len(column) and int(column.view(np.uint64).max()) >= END_OF_TIME_US:
-            for row in np.flatnonzero((column < 0) | (column >= END_OF_TIME_US)).tolist():
-                detail = f"{name} is {int(column[row])}, not microseconds since 1970"
-                errors[row] = CodecError(DeadLetterReason.MALFORMED, detail)
+        for row in np.flatnonzero((column < 0) | (column >= END_OF_TIME_US)).tolist():
+            detail = f"{name} is {int(column[row])}, not microseconds since 1970"
+            errors[row] = CodecError(DeadLetterReason.MALFORMED, detail)
     return errors

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -34,6 +35,7 @@ from processors.microbatch.task import Batch, PartitionTask
 from processors.microbatch.watchdog import Watchdog
 from schemas.clock import WATCHDOG
 from schemas.codec import Codec
+from schemas.columns import TickColumns
 from schemas.columns.rows import Rows
 from schemas.errors import ConfigurationError
 from schemas.instruments import Instruments
@@ -72,6 +74,7 @@ class MicroBatchEngine:
         instruments: Instruments,
         clock: Clock,
         fetch_wait_ms: int,
+        fetch_bytes: int,
     ) -> None:
         self.config = config
         self.bootstrap = bootstrap
@@ -80,6 +83,7 @@ class MicroBatchEngine:
         self.instruments = instruments
         self.clock = clock
         self.fetch_wait_ms = fetch_wait_ms
+        self.fetch_bytes = fetch_bytes
         self.codecs: Mapping[type[Record], Codec] = {}
         self.model: Model | None = None
         self.latency = LatencyWindow()
@@ -181,10 +185,8 @@ class MicroBatchEngine:
         columns = ticks.columns
         task.position = fetched.next
         task.last_record_us = now = self.clock()
-        is_ours = np.array([text == WATCHDOG for text in columns.strings] or [False])
-        heard = np.flatnonzero(columns.ok & ~is_ours[columns.source])
-        if len(heard):
-            newest = int(columns.ts_recv[heard[-1]])
+        newest = _newest_us(columns)
+        if newest is not None:
             self.watchdog.heard(task.partition, newest, now)
             self.latency.observe("tick_to_agent", now - newest)
         return Batch(task, ticks) if len(columns) else None
@@ -244,8 +246,8 @@ class MicroBatchEngine:
         return self.publisher.is_full or self.trading_publisher.is_full
 
     def new_pipeline(self, partition: int) -> PartitionPipeline:
-        """Make a partition's stages, empty."""
-        return PartitionPipeline(self.config, TICKS, partition, instruments=self.instruments, model=self.model)
+        """Make a partition's stages, empty: instruments too come from their topic."""
+        return PartitionPipeline(self.config, TICKS, partition, model=self.model, timer_us=_timer_us)
 
     def beat(self) -> None:
         """Write the watchdog's heartbeats into partitions that are silent."""
@@ -267,3 +269,15 @@ class MicroBatchEngine:
         if isinstance(record, Metric | DeadLetter | Alert) or venue is None or symbol is None:
             return str(getattr(record, "component", "")).encode()
         return self.instruments.group(venue, symbol).encode()
+
+
+def _newest_us(columns: TickColumns) -> int | None:
+    """Give when the last tick was received that is of a venue; None where there is none."""
+    for row in range(len(columns) - 1, -1, -1):
+        if columns.ok[row] and columns.strings[columns.source[row]] != WATCHDOG:
+            return int(columns.ts_recv[row])
+    return None
+
+
+def _timer_us() -> int:
+    return time.perf_counter_ns() // 1_000

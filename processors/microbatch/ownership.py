@@ -27,6 +27,7 @@ __all__ = ["LEASE_US", "Leases", "Ownership", "announcements"]
 
 LEASE_US = 10_000_000
 _RENEW_US = 3_000_000
+_POLL_MS = 1_000
 _LOOK_BACK = 512  # offsets: many times what is written during a lease
 _PARTITION = 0
 
@@ -127,12 +128,12 @@ class Ownership:
             ConfigurationError: another set of stages took a topic of this one first.
         """
         pair = TopicPartition(self._topic, _PARTITION)
-        async with group_less_reader(self._engine.bootstrap, [pair]) as reader:
+        async with group_less_reader(self._engine.bootstrap, [pair], wait_ms=_POLL_MS) as reader:
             reader.seek(pair, self._read)
             while True:
                 if self._engine.clock() - self._announced_us >= _RENEW_US:
                     self._announce()
-                for records in (await reader.getmany(timeout_ms=1_000)).values():
+                for records in (await reader.getmany(timeout_ms=_POLL_MS)).values():
                     for record in records:
                         self._leases.take(record.key, record.value)
 

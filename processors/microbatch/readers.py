@@ -16,18 +16,22 @@ from schemas.errors import ServiceUnavailable
 __all__ = ["bounds", "group_less_reader", "read_between"]
 
 _RETRY_S = 0.2
+_WAIT_MS = 20
 
 
 @asynccontextmanager
 async def group_less_reader(
-    bootstrap: str, partitions: Sequence[tuple[str, int]] = (), *, timeout_s: float = 20
+    bootstrap: str, partitions: Sequence[tuple[str, int]] = (), *, timeout_s: float = 20, wait_ms: int = _WAIT_MS
 ) -> AsyncIterator[AIOKafkaConsumer]:
     """Open a consumer that belongs to no group and commits nothing, assigned to these partitions.
+
+    Args:
+        wait_ms: How long a fetch waits at the broker for a first record, and what is assigned meanwhile for the fetch.
 
     Raises:
         ServiceUnavailable: no broker could be reached in time.
     """
-    consumer = await _connected(bootstrap, timeout_s)
+    consumer = await _connected(bootstrap, timeout_s, wait_ms)
     try:
         consumer.assign([TopicPartition(*pair) for pair in partitions])
         yield consumer
@@ -35,7 +39,7 @@ async def group_less_reader(
         await consumer.stop()
 
 
-async def _connected(bootstrap: str, timeout_s: float) -> AIOKafkaConsumer:
+async def _connected(bootstrap: str, timeout_s: float, wait_ms: int) -> AIOKafkaConsumer:
     deadline = asyncio.get_running_loop().time() + timeout_s
     while True:
         consumer = AIOKafkaConsumer(
@@ -43,7 +47,7 @@ async def _connected(bootstrap: str, timeout_s: float) -> AIOKafkaConsumer:
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
-            fetch_max_wait_ms=20,
+            fetch_max_wait_ms=wait_ms,
             isolation_level="read_committed",  # what a fenced executor left half written never happened
         )
         try:

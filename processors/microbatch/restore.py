@@ -11,8 +11,9 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 
 from processors.kernel.pipeline import KERNEL_VERSION
+from processors.kernel.quoting import Published
 from processors.kernel.snapshot import Snapshot, SnapshotSearch
-from processors.microbatch.account import ACCOUNT_RECORDS, apply_account_record
+from processors.microbatch.account import account_records, apply_account_record
 from processors.microbatch.readers import bounds, group_less_reader, read_between
 from processors.microbatch.reports import input_trimmed
 from processors.microbatch.task import PartitionTask
@@ -49,7 +50,12 @@ async def restored(engine: MicroBatchEngine, partitions: Sequence[int], generati
 async def _tasks(engine: MicroBatchEngine, partitions: Sequence[int], generation: int) -> list[PartitionTask]:
     """Restore partitions one after the other: a reader reads one at a time."""
     snapshots = TOPICS["state.snapshots"].full_name(engine.prefix)
-    topics = (_TICKS, snapshots, engine.topic(QuoteDecision), *map(engine.topic, ACCOUNT_RECORDS))
+    topics = (
+        _TICKS,
+        snapshots,
+        engine.topic(QuoteDecision),
+        *map(engine.topic, account_records(engine.config.quoting)),
+    )
     pairs = [(topic, partition) for topic in topics for partition in partitions]
     async with group_less_reader(engine.bootstrap, pairs) as reader:
         return [await _task(engine, reader, partition, generation) for partition in partitions]
@@ -71,7 +77,7 @@ async def _task(engine: MicroBatchEngine, reader: AIOKafkaConsumer, partition: i
     )
     if snapshot is not None:
         _take_over(engine, task, snapshot, begin, end)
-    task.pipeline.quoter.epoch = task.epoch
+    task.pipeline.quoter.epoch, task.pipeline.quoter.published = task.epoch, published
     await _read_account(engine, reader, task)
     number = snapshot.manifest.number if snapshot else None
     log.info("partition_restored", partition=partition, position=task.position, snapshot=number, epoch=task.epoch)
@@ -101,12 +107,13 @@ async def _last_snapshot(engine: MicroBatchEngine, reader: AIOKafkaConsumer, par
 
 async def _published(
     engine: MicroBatchEngine, reader: AIOKafkaConsumer, partition: int, since: int
-) -> tuple[dict[Market, int], int, int]:
-    """Give the grid point of the last decision of each market, the greatest epoch, and where the decisions end."""
+) -> tuple[Published, int, int]:
+    """Give the decisions of a partition, the greatest epoch, and where they end."""
     topic, codec = engine.topic(QuoteDecision), engine.codecs[QuoteDecision]
     begin, end = await bounds(reader, topic, partition)
-    published: dict[Market, int] = {}
-    epoch = -1
+    last: dict[Market, tuple[int, int]] = {}
+    slow: dict[tuple[Market, int], int] = {}
+    limit_us, epoch = engine.config.quoting.breakers.inference_us, -1
     async for record in read_between(reader, topic, partition, max(begin, since), end):
         try:
             decision = codec.decode(record.value, record.headers)
@@ -114,9 +121,12 @@ async def _published(
             log.warning("not_a_decision", topic=topic, partition=partition, offset=record.offset, reason=str(error))
             continue
         assert isinstance(decision, QuoteDecision)
-        published[decision.market] = max(decision.ts_grid, published.get(decision.market, -1))
+        market, place = decision.market, (decision.ts_grid, decision.sequence)
+        last[market] = max(place, last.get(market, place))
+        if decision.inference_us is not None and decision.inference_us > limit_us:
+            slow[market, decision.ts_grid] = decision.inference_us
         epoch = max(epoch, decision.epoch)
-    return published, epoch, end
+    return Published(last, slow), epoch, end
 
 
 def _take_over(engine: MicroBatchEngine, task: PartitionTask, snapshot: Snapshot, begin: int, end: int) -> None:
@@ -138,8 +148,8 @@ def _take_over(engine: MicroBatchEngine, task: PartitionTask, snapshot: Snapshot
 
 
 async def _read_account(engine: MicroBatchEngine, reader: AIOKafkaConsumer, task: PartitionTask) -> None:
-    """Bring the inventory up to now: nothing is decided on an older one."""
-    for kind in ACCOUNT_RECORDS:
+    """Bring instruments and inventory up to now: nothing is decided on older ones."""
+    for kind in account_records(engine.config.quoting):
         topic = topic_of(kind)
         begin, end = await bounds(reader, engine.topic(kind), task.partition)
         start = max(begin, task.inputs.get(topic.name, begin))

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from processors.kernel.pipeline import Output, PartitionPipeline
+from processors.kernel.quoting import Published
 from processors.kernel.steprows import StepRows
 from processors.kernel.steps import Step, Ticks
 from schemas.columns.rows import Rows
-from schemas.records import Market, QuoteDecision
+from schemas.records import Alert, FeatureVector, Prediction, QuoteDecision
 
 __all__ = ["Batch", "PartitionTask"]
 
@@ -25,8 +26,8 @@ class PartitionTask:
         covered: Position and inputs of that snapshot: as long as they stay, another one would say nothing new.
         snapshots: Number of the next snapshot.
         snapshot_bytes: Size of the last one.
-        published: Per market, grid point of the last decision that was published before this worker restored; up to
-            there decisions are re-run silently, so that a decision once published is never made again.
+        published: The decisions that were published before this worker restored: they are re-run silently, so that a
+            decision once published is never made again.
         decisions_end: End of the partition of `trading.quotes` when this worker restored.
         undelivered: Batches passed over since one came that continues at `position`.
         keys: The Kafka key of each market, by its number in the pipeline's names.
@@ -42,7 +43,7 @@ class PartitionTask:
     covered: tuple[int, Mapping[str, int]] | None = None
     snapshots: int = 0
     snapshot_bytes: int = 0
-    published: Mapping[Market, int] = field(default_factory=dict)
+    published: Published = field(default_factory=Published)
     decisions_end: int = 0
     undelivered: int = 0
     last_record_us: int = 0
@@ -59,7 +60,7 @@ class PartitionTask:
     def to_publish(self) -> list[Output | Rows]:
         """Take what the stages emitted, less the decisions that were published already."""
         outputs = self.pipeline.take()
-        if not self.published:
+        if not self.published.last:
             return outputs
         return [output for output in outputs if not self._is_published(output)]
 
@@ -67,7 +68,15 @@ class PartitionTask:
         if isinstance(output, Rows):
             return False
         record = output.record
-        return isinstance(record, QuoteDecision) and record.ts_grid <= self.published.get(record.market, -1)
+        if isinstance(record, QuoteDecision):
+            return self.published.covers(record.market, record.ts_grid, record.sequence)
+        if isinstance(record, Alert) and record.venue is not None and record.symbol is not None:
+            # A breaker's alert comes with the decision of its grid point.
+            return self.published.covers((record.venue, record.symbol), record.ts_alert)
+        if isinstance(record, FeatureVector | Prediction) and self.pipeline.shows_own(record.market):
+            # A book without our orders depends on more than the log, as decisions do.
+            return self.published.covers(record.market, record.ts_grid)
+        return False
 
 
 @dataclass(slots=True)

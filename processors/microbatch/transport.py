@@ -39,6 +39,7 @@ class Engine(Protocol):
     """What the transport asks of the app's `engine`."""
 
     fetch_wait_ms: int
+    fetch_bytes: int
 
     def is_batched(self, topic: str) -> bool:
         """Tell whether a topic's events are batches."""
@@ -69,7 +70,7 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # f
     """Faust's thread of the consumer: it fetches, splits and decodes.
 
     What was fetched waits here undecoded, so the fetcher asks for more at once. It is one answer to a fetch, and there
-    is at most one more in the fetcher: however far behind, twice partitions times `max_partition_fetch_bytes`.
+    is at most one more in the fetcher: however far behind, twice the bytes that a fetch may ask for.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -80,6 +81,7 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # f
         consumer = super()._create_worker_consumer(transport)
         # Faust fixes the wait at 1500 ms, which a broker that is waiting for fetch_min_bytes uses in full.
         consumer._fetch_max_wait_ms = self.app.engine.fetch_wait_ms
+        consumer._fetch_max_bytes = self.app.engine.fetch_bytes
         return consumer
 
     async def crash(self, reason: BaseException) -> None:

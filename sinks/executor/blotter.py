@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from schemas.enums import Side
 from schemas.records import Market
@@ -65,10 +65,11 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """What the live orders of a market may still buy and sell, at most."""
+    """What the live orders of a market may still buy and sell, at most; `buy_value` is what the buys cost, in 1e-17."""
 
     buy: int = 0
     sell: int = 0
+    buy_value: int = field(default=0, compare=False)
 
 
 @dataclass(slots=True)
@@ -100,6 +101,8 @@ class Blotter:
         self._trades: dict[str, None] = {}
         # Trades that were told before it was known whose they are, and are now.
         self._claimed: list[tuple[Order, Fill]] = []
+        # Venue's names of orders that trades were told of, and that are not known to be any of ours.
+        self._loose: dict[str, None] = {}
         self._listed_us = 0
 
     def __iter__(self) -> Iterator[Order]:
@@ -121,11 +124,18 @@ class Blotter:
         return sum(map(len, self._live.values()))
 
     def exposure(self, market: Market) -> Exposure:
-        """Give what the live orders of a market may still trade; one of unknown fate counts whole."""
+        """Give what the live orders of a market may still trade; one of unknown fate counts whole.
+
+        A trade whose order is not known is in no position yet, so it counts here.
+        """
         live = self._live[market].values()
+        loose = [fill for name in self._loose for fill in self._fills[name] if fill.market == market]
+        sides = [(order.side, order.open_size, order.price) for order in live]
+        sides += [(fill.side, fill.size, fill.price) for fill in loose]
         return Exposure(
-            sum(order.open_size for order in live if order.side is Side.BUY),
-            sum(order.open_size for order in live if order.side is Side.SELL),
+            sum(size for side, size, _ in sides if side is Side.BUY),
+            sum(size for side, size, _ in sides if side is Side.SELL),
+            sum(size * price for side, size, price in sides if side is Side.BUY),
         )
 
     def unknown(self) -> frozenset[Market]:
@@ -208,7 +218,9 @@ class Blotter:
             del self._trades[next(iter(self._trades))]
         self._fills.setdefault(fill.venue_order_id, []).append(fill)
         nonce = self._nonces.get(fill.venue_order_id)
-        if nonce is not None:
+        if nonce is None:
+            self._loose[fill.venue_order_id] = None
+        else:
             self._now(nonce, self[nonce].with_filled(self._filled(fill.venue_order_id)), now_us)
         return True
 
@@ -265,6 +277,7 @@ class Blotter:
         for name in [n for n, fills in self._fills.items() if fills and fills[-1].ts_event < before_nonce]:
             if name not in self._nonces:
                 del self._fills[name]
+                self._loose.pop(name, None)
 
     def _is_stray(self, one: Listed, listing: Listing) -> bool:
         known = self._orders.get(one.nonce)
@@ -299,6 +312,7 @@ class Blotter:
         order = self[nonce].accepted(venue_order_id)
         if venue_order_id not in self._nonces:
             self._nonces[venue_order_id] = nonce
+            self._loose.pop(venue_order_id, None)
             for fill in self._fills.get(venue_order_id, ()):
                 order = order.with_filled(order.filled + fill.size)
                 self._claimed.append((order, fill))

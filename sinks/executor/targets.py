@@ -134,19 +134,37 @@ def refusal(
 def changes(working: Sequence[Order], decision: QuoteDecision, tolerance: Tolerance, expiry_us: int) -> Change:
     """Compare live orders with what a decision asks for.
 
-    Each target takes the order that is nearest to it in price, of several the one that was placed first.
+    As many targets as can be are done by live orders, each preferably by the one nearest to it in price, of several the
+    one that was placed first. So what was placed for a decision never moves for the same one.
 
     Args:
         working: Live orders that are not being cancelled.
         expiry_us: From an order's grid point to its end.
     """
-    left = list(working)
-    places = []
-    for target in targets_of(decision):
-        fits = [o for o in left if tolerance.keeps(o, target, decision.ts_grid - (o.ts_expire - expiry_us))]
-        if fits:
-            price = target.level.price
-            left.remove(min(fits, key=lambda order: (abs(order.price - price), order.nonce)))
-        else:
-            places.append(target)
-    return Change(tuple(left), tuple(places))
+    targets = list(targets_of(decision))
+    fits = []
+    for target in targets:
+        price = target.level.price
+        ages = ((order, decision.ts_grid - (order.ts_expire - expiry_us)) for order in working)
+        kept = [order for order, age_us in ages if tolerance.keeps(order, target, age_us)]
+        fits.append(sorted(kept, key=lambda order: (abs(order.price - price), order.nonce)))
+    taken: dict[int, int] = {}
+    for number in range(len(targets)):
+        _take(number, fits, taken, set())
+    done = set(taken.values())
+    return Change(
+        tuple(order for order in working if order.nonce not in taken),
+        tuple(target for number, target in enumerate(targets) if number not in done),
+    )
+
+
+def _take(number: int, fits: Sequence[Sequence[Order]], taken: dict[int, int], tried: set[int]) -> bool:
+    """Give a target an order, moving others to other ones of theirs where it must be (augmenting paths)."""
+    for order in fits[number]:
+        if order.nonce in tried:
+            continue
+        tried.add(order.nonce)
+        if order.nonce not in taken or _take(taken[order.nonce], fits, taken, tried):
+            taken[order.nonce] = number
+            return True
+    return False

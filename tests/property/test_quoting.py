@@ -8,11 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processors.kernel.inventory import Inventory
-from processors.kernel.quoting import Quoter, QuotingConfig
+from processors.kernel.marketbreakers import BreakerLimits
+from processors.kernel.quoting import Quoter
+from processors.kernel.quotingconfig import QuotingConfig
+from processors.kernel.risk import MarketLimits
 from processors.kernel.snapshot import freeze, thaw
 from processors.kernel.steps import BookView, GridStep
 from schemas.enums import BookState, Mode, Verdict
-from schemas.instruments import Instrument, Instruments
+from schemas.instrument_table import InstrumentTable
+from schemas.instruments import Instrument
 from schemas.numbers import NOTIONAL_SCALE
 from schemas.records import BookLevel, Prediction, QuoteDecision
 from tests.kernel_steps import GRID, MARKET, T0, Emitted, instrument, position
@@ -31,6 +35,19 @@ config = st.builds(
     horizon_s=st.one_of(st.just(10.0), st.floats(0.1, 1e5)),
     max_orders_per_s=st.integers(1, 12),
     volatility_min_us=st.sampled_from([1, GRID]),
+    limits=st.builds(
+        MarketLimits,
+        band_bps=st.sampled_from([5, 500]),
+        min_spread_bps=st.sampled_from([0, 1, 8]),
+        max_spread_bps=st.sampled_from([10, 1_000]),
+        order_quote=st.sampled_from([100, 500, 10**7]).map(lambda value: value * 10**NOTIONAL_SCALE),
+    ),
+    breakers=st.builds(
+        BreakerLimits,
+        extreme_move_bps=st.sampled_from([200, 10**6]),
+        extreme_volatility_bps=st.sampled_from([50.0, 1e9]),
+        disconnect_rest_us=st.sampled_from([0, 2_000_000]),
+    ),
 )
 traded = st.one_of(
     st.builds(instrument),
@@ -94,7 +111,7 @@ def holding(units: int) -> Inventory:
 
 
 def quoter(settings_: QuotingConfig, market: Instrument) -> Quoter:
-    return Quoter(settings_, Instruments([market]), "market.ticks", 0, 0)
+    return Quoter(settings_, InstrumentTable([market]), "market.ticks", 0, 0)
 
 
 @settings(max_examples=150, deadline=None)
@@ -104,9 +121,9 @@ def test_every_quote_is_legal(steps: list[GridStep], rules: QuotingConfig, marke
     emitted = Emitted()
     quoter(rules, market).run(steps, emitted, holding(held))
 
-    assert len(emitted.records) == len(steps)
-    for step, decision in zip(steps, emitted.records, strict=True):
-        assert isinstance(decision, QuoteDecision)
+    decisions = [record for record in emitted.records if isinstance(record, QuoteDecision)]
+    assert len(decisions) == len(steps)
+    for step, decision in zip(steps, decisions, strict=True):
         assert (decision.verdict is Verdict.QUOTE) == bool(decision.bids or decision.asks)
         assert (decision.verdict is Verdict.QUOTE) or decision.reasons
         if decision.verdict is Verdict.QUOTE:
@@ -125,9 +142,15 @@ def _check(decision: QuoteDecision, view: BookView, rules: QuotingConfig, market
             assert order.size >= market.min_size
             assert order.price * order.size >= market.min_notional
             assert sign * held + order.size <= limit
+            assert order.price * order.size <= rules.limits.order_quote
+            assert abs(order.price - decision.mid) * 10_000 <= rules.limits.band_bps * decision.mid
     assert all(bid.price < view.asks[0].price for bid in decision.bids)
     assert all(ask.price > view.bids[0].price for ask in decision.asks)
     assert all(bid.price < ask.price for bid in decision.bids for ask in decision.asks)
+    for bid, ask in zip(decision.bids, decision.asks, strict=False):
+        spread = (ask.price - bid.price) * 10_000
+        assert rules.limits.min_spread_bps * decision.mid <= spread <= rules.limits.max_spread_bps * decision.mid
+    assert not any(label.endswith(":OPEN") for label in decision.breakers)
 
 
 @settings(max_examples=60, deadline=None)

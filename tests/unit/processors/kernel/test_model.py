@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from processors.kernel.drift import Reference
 from processors.kernel.features import FEATURE_NAMES, FeatureBuilder, FeatureConfig
 from processors.kernel.model import MAX_MODEL_BYTES, Inference, Model
 from processors.kernel.steps import Step
@@ -29,7 +30,12 @@ def model_file(tmp_path: Path) -> Path:
     from infra.training.export import export
     from infra.training.ridge import Linear
 
-    description = {"model_id": "sum", "fingerprint": FeatureConfig().fingerprint, "horizon_ms": 1_000}
+    description = {
+        "model_id": "sum",
+        "fingerprint": FeatureConfig().fingerprint,
+        "horizon_ms": 1_000,
+        "reference": Reference.of([[0.0, 1.0, 2.0, 3.0]] * WIDTH).to_json(),
+    }
     return export(Linear(np.ones(WIDTH), np.full(WIDTH, 2.0), np.ones(WIDTH)), description, tmp_path)
 
 
@@ -97,7 +103,12 @@ def test_network_of_another_width_is_refused(tmp_path: Path) -> None:
     from infra.training.export import export
     from infra.training.ridge import Linear
 
-    description = {"model_id": "narrow", "fingerprint": FeatureConfig().fingerprint, "horizon_ms": 1_000}
+    description = {
+        "model_id": "narrow",
+        "fingerprint": FeatureConfig().fingerprint,
+        "horizon_ms": 1_000,
+        "reference": Reference.of([[0.0, 1.0]] * WIDTH).to_json(),
+    }
     path = export(Linear(np.ones(3), np.ones(3), np.ones(3)), description, tmp_path)
 
     with pytest.raises(ConfigurationError, match="TorchScript model of these features"):
@@ -110,6 +121,25 @@ def test_incomplete_description_is_refused(model_file: Path, wrong: dict[str, ob
     rewrite(model_file, **wrong)
 
     with pytest.raises(ConfigurationError, match=next(iter(wrong))):
+        Model.load(model_file)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        None,
+        {"edges": []},
+        {"edges": [[1.0]] * 3, "shares": [[0.5, 0.5]] * 3},
+        {"edges": [[1.0]] * WIDTH, "shares": [[0.5, 0.4]] * WIDTH},
+        {"edges": [[2.0, 1.0]] * WIDTH, "shares": [[0.5, 0.25, 0.25]] * WIDTH},
+        {"edges": [["x"]] * WIDTH, "shares": [[0.5, 0.5]] * WIDTH},
+    ],
+)
+def test_a_model_says_what_its_features_were(model_file: Path, wrong: object) -> None:
+    """Else nobody could tell whether they drift."""
+    rewrite(model_file, reference=wrong)
+
+    with pytest.raises(ConfigurationError, match="in training"):
         Model.load(model_file)
 
 

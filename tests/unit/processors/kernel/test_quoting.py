@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
+from processors.kernel.drift import Reference
 from processors.kernel.inventory import Inventory
-from processors.kernel.quoting import Quoter, QuotingConfig
+from processors.kernel.marketbreakers import BreakerLimits
+from processors.kernel.quoting import Published, Quoter
+from processors.kernel.quotingconfig import QuotingConfig
+from processors.kernel.risk import MarketLimits
 from processors.kernel.snapshot import freeze, thaw
-from processors.kernel.steps import GridStep, Step
-from schemas.enums import BookState, Flag, Mode, Side, Verdict
+from processors.kernel.steps import AlarmStep, GridStep, Step
+from schemas.enums import BookState, Flag, Mode, Severity, Side, Verdict
 from schemas.errors import ConfigurationError
+from schemas.instrument_table import InstrumentTable
 from schemas.instruments import Instruments
 from schemas.numbers import NOTIONAL_SCALE, PRICE_SCALE, SIZE_SCALE
 from schemas.reasons import DenyReason
-from schemas.records import Prediction, QuoteDecision
+from schemas.records import Alert, Prediction, QuoteDecision
 from tests.kernel_steps import (
     GRID,
     MARKET,
@@ -43,19 +49,23 @@ def inventory(quantity: str | None = "0") -> Inventory:
     return held
 
 
-def quoter(config: QuotingConfig | None = None, known: Instruments | None = None) -> Quoter:
-    return Quoter(config or QuotingConfig(), known or instruments(), "market.ticks", 0, epoch=4)
+def quoter(
+    config: QuotingConfig | None = None, known: Instruments | None = None, reference: Reference | None = None
+) -> Quoter:
+    table = InstrumentTable(instruments() if known is None else known)
+    return Quoter(config or QuotingConfig(), table, "market.ticks", 0, epoch=4, reference=reference)
 
 
 def decide(
-    steps: list[Step],
+    steps: Sequence[Step | AlarmStep],
     *,
     config: QuotingConfig | None = None,
     known: Instruments | None = None,
     held: Inventory | None = None,
+    reference: Reference | None = None,
 ) -> list[QuoteDecision]:
     emitted = Emitted()
-    quoter(config, known).run(steps, emitted, held or inventory())
+    quoter(config, known, reference).run(steps, emitted, held or inventory())
     return [record for record in emitted.records if isinstance(record, QuoteDecision)]
 
 
@@ -273,7 +283,9 @@ def test_other_venues_are_not_quoted() -> None:
 
 def test_order_rate_counts_new_orders_and_lets_unchanged_ones_be() -> None:
     """A target that stays costs nothing; above the limit a decision is denied until a second has passed."""
-    config = QuotingConfig(max_orders_per_s=2)
+    # The mid moves by an eighth, which is no matter here.
+    calm = BreakerLimits(extreme_move_bps=10_000, extreme_volatility_bps=1e9)
+    config = QuotingConfig(max_orders_per_s=2, breakers=calm)
     steps: list[Step] = [*quiet(WARM + 2)]
     moved = [(("0.4498", "9"),), (("0.4502", "9"),)]
     steps += [grid(WARM + 2 + i, view(*moved, ts_change=T0 + (WARM + 2 + i) * GRID)) for i in range(5)]
@@ -342,8 +354,10 @@ def test_prices_that_no_record_can_hold_do_not_stop_the_worker() -> None:
     top = str((1 << 63) // 10**PRICE_SCALE)
     steps = quiet(WARM, bids=[(str(int(top) - 2), "5")], asks=[(str(int(top) - 1), "5")])
     known = instruments(min_notional=0, min_size=0, lot=1)
+    huge = 10**12 * 10**NOTIONAL_SCALE
+    config = QuotingConfig(quote_size_quote=huge, limits=MarketLimits(order_quote=huge))
 
-    decision = last(steps, known=known, config=QuotingConfig(quote_size_quote=10**12 * 10**NOTIONAL_SCALE))
+    decision = last(steps, known=known, config=config)
 
     largest = (1 << 63) - 1
     assert all(level.price <= largest and level.size <= largest for level in (*decision.bids, *decision.asks))
@@ -353,3 +367,175 @@ def test_prices_that_no_record_can_hold_do_not_stop_the_worker() -> None:
 def test_sizes_are_in_units() -> None:
     """The tests' own arithmetic: a lot of 1 is 10**8 units."""
     assert size("1") == 10**SIZE_SCALE
+
+
+def alarm(after: int, reason: DenyReason = DenyReason.BOOK_NOT_LIVE, market: tuple[str, str] = MARKET) -> AlarmStep:
+    """Something that happened 70 ms after a grid point."""
+    return AlarmStep(market, 1_000 + after, T0 + after * GRID + 70_000, reason)
+
+
+def test_a_pull_takes_the_last_decision_back_at_once() -> None:
+    """It is of the same grid point, asks for nothing, and names the record that did it as its cause."""
+    emitted, one = Emitted(), quoter()
+    one.run([*quiet(WARM), alarm(WARM - 1)], emitted, inventory("7"))
+
+    decision, pull = (record for record in emitted.records[-2:] if isinstance(record, QuoteDecision))
+    assert decision.verdict is Verdict.QUOTE
+    assert pull.decision_id == f"{decision.decision_id}|1"
+    assert (pull.ts_grid, pull.sequence, pull.epoch) == (decision.ts_grid, 1, decision.epoch)
+    assert (pull.verdict, pull.reasons) == (Verdict.DENIED, (DenyReason.BOOK_NOT_LIVE,))
+    assert (pull.bids, pull.asks) == ((), ())
+    assert (pull.cause_first_offset, pull.cause_offset) == (1_000 + WARM - 1,) * 2
+    assert (pull.position, pull.instrument) == (size("7"), instrument())
+    assert emitted.triggers[-1] == T0 + (WARM - 1) * GRID + 70_000
+
+
+def test_one_pull_is_enough_until_the_next_grid_point() -> None:
+    """What asks for nothing cannot ask for less; after the next decision there may be another."""
+    steps: list[Step | AlarmStep] = [*quiet(WARM + 1)]
+    steps[WARM:WARM] = [alarm(WARM - 1), alarm(WARM - 1, DenyReason.MARKET_JUMP), alarm(WARM - 1)]
+
+    decisions = decide([*steps, alarm(WARM)])
+
+    assert [d.sequence for d in decisions[WARM - 1 :]] == [0, 1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("reason", "market", "is_pulled"),
+    [
+        (DenyReason.BOOK_NOT_LIVE, MARKET, True),
+        (DenyReason.MARKET_JUMP, MARKET, True),
+        (DenyReason.MARKET_JUMP, ("binance", "SEI/USDT"), True),
+        (DenyReason.BOOK_NOT_LIVE, ("binance", "SEI/USDT"), False),
+        (DenyReason.MARKET_JUMP, ("binance", "BTC/USDT"), False),
+    ],
+)
+def test_a_pull_is_for_ones_own_book_and_for_the_mids_of_the_group(
+    reason: DenyReason, market: tuple[str, str], is_pulled: bool
+) -> None:
+    """Another venue's book of the same asset is a reference for the price, not for whether ours is known."""
+    decisions = decide([*quiet(WARM), alarm(WARM - 1, reason, market)])
+
+    assert (decisions[-1].sequence == 1) is is_pulled
+
+
+def test_nothing_is_pulled_where_nothing_could_be_asked_for() -> None:
+    """Before the first decision, and while the book was not LIVE at its grid point."""
+    dead = grid(0, view(state=BookState.SYNCING))
+
+    assert decide([alarm(0)]) == []
+    assert [d.sequence for d in decide([dead, alarm(0)])] == [0]
+
+
+def test_orders_that_come_back_after_a_pull_count_as_new() -> None:
+    """A pull is a target of no orders."""
+    config = QuotingConfig(max_orders_per_s=2)
+    steps: list[Step | AlarmStep] = [*quiet(WARM + 1)]
+    steps.insert(WARM, alarm(WARM - 1))
+
+    assert decide(steps, config=config)[-1].reasons == (DenyReason.ORDER_RATE,)
+
+
+def test_the_instrument_in_force_is_in_the_decision_from_the_next_grid_point() -> None:
+    """What is loaded later holds from its time on; a decision shows what it went by."""
+    known = InstrumentTable([instrument()])
+    one, emitted = quoter(), Emitted()
+    one = Quoter(QuotingConfig(), known, "market.ticks", 0)
+    one.run([*quiet(WARM)], emitted, inventory())
+    coarse = instrument(tick=price("0.001"), ts_effective=T0 + WARM * GRID - 1)
+    known.take(coarse)
+
+    steps = [grid(WARM, view(ts_change=T0 + WARM * GRID))]
+    one.run([alarm(WARM - 1), *steps], emitted, inventory())
+
+    before, pull, after = (record for record in emitted.records[-3:] if isinstance(record, QuoteDecision))
+    assert before.instrument == pull.instrument == instrument()
+    assert after.instrument == coarse
+    assert after.bids[0].price % price("0.001") == 0
+
+
+def states(decisions: Sequence[QuoteDecision]) -> list[str]:
+    """Give what each decision says of the breakers, short: without repetitions."""
+    labels = [",".join(decision.breakers) for decision in decisions]
+    return [label for at, label in enumerate(labels) if at == 0 or label != labels[at - 1]]
+
+
+def test_a_book_that_was_gone_is_quoted_again_after_a_while() -> None:
+    """DISCONNECT: open while it is not LIVE and two seconds after, then tried, then closed."""
+    steps = quiet(WARM + 50)
+    for at in (WARM, WARM + 1):
+        steps[at] = grid(at, view(state=BookState.STALE, ts_change=T0 + at * GRID))
+
+    decisions = decide(steps)[WARM - 1 :]
+
+    assert states(decisions) == ["", "DISCONNECT:OPEN", "DISCONNECT:HALF_OPEN", ""]
+    assert [d.reasons for d in decisions[:4]] == [
+        (),
+        *[(DenyReason.BOOK_NOT_LIVE,)] * 2,
+        (DenyReason.DISCONNECTED,),
+    ]
+    assert [d.verdict is Verdict.QUOTE for d in decisions[:13]] == [True, *[False] * 11, True]
+
+
+def test_a_market_that_moves_too_far_is_not_quoted_until_it_calms_down() -> None:
+    """EXTREME_MARKET: 2 % within five seconds; a person is told of each change."""
+    steps = quiet(WARM)
+    away = ((("0.4082", "9"),), (("0.4086", "9"),))
+    steps += [grid(WARM + i, view(*away, ts_change=T0 + (WARM + i) * GRID)) for i in range(240)]
+    emitted = Emitted()
+    quoter(QuotingConfig(breakers=BreakerLimits(extreme_volatility_bps=1e9))).run(steps, emitted, inventory())
+
+    decisions = [record for record in emitted.records if isinstance(record, QuoteDecision)]
+    assert decisions[WARM].reasons == (DenyReason.EXTREME_MARKET,)
+    assert states(decisions) == ["", "EXTREME_MARKET:OPEN", "EXTREME_MARKET:HALF_OPEN", ""]
+    alerts = [record for record in emitted.records if isinstance(record, Alert)]
+    assert [(alert.code, alert.severity, alert.ts_alert) for alert in alerts] == [
+        ("BREAKER_EXTREME_MARKET", Severity.WARNING, T0 + WARM * GRID),
+        ("BREAKER_EXTREME_MARKET", Severity.INFO, decisions[WARM + 174].ts_grid),
+        ("BREAKER_EXTREME_MARKET", Severity.INFO, decisions[WARM + 199].ts_grid),
+    ]
+    assert {(alert.venue, alert.symbol) for alert in alerts} == {MARKET}
+
+
+ANY = Reference(edges=((),), shares=((1.0,),))
+
+
+def test_a_slow_prediction_is_not_used() -> None:
+    """DRIFT: prices do without the model until it was fast for ten seconds; the decision says how long it took."""
+    steps = [predicted(step, 2.0) for step in quiet(WARM + 80)]
+    for at, step in enumerate(steps):
+        step.inference_us[MARKET] = 6_000 if at == WARM else 900
+
+    decisions = decide(steps, reference=ANY)[WARM - 1 :]
+
+    before, slow, after = decisions[0], decisions[1], decisions[51]
+    assert (before.signal_bps, before.model_hash, before.inference_us) == (2.0, "beef", 900)
+    assert (slow.verdict, slow.signal_bps, slow.model_hash, slow.inference_us) == (Verdict.QUOTE, 0.0, None, 6_000)
+    assert states(decisions) == ["", "DRIFT:OPEN", "DRIFT:HALF_OPEN", ""]
+    assert (after.breakers, after.signal_bps) == (("DRIFT:HALF_OPEN",), 2.0)
+
+
+def test_a_required_model_that_drifts_is_denied() -> None:
+    """Where prices may not do without it."""
+    steps = [predicted(step, 2.0) for step in quiet(WARM)]
+    steps[-1].inference_us[MARKET] = 6_000
+    config = QuotingConfig(limits=MarketLimits(is_model_required=True))
+
+    assert last(steps, config=config, reference=ANY).reasons == (DenyReason.MODEL_UNAVAILABLE,)
+    assert last(steps[:-1], config=config, reference=ANY).reasons == (DenyReason.VOLATILITY_UNKNOWN,)
+
+
+def test_what_is_decided_again_takes_what_was_measured_then() -> None:
+    """A clock is not in the log: up to the last published decision the recorded times hold, and then one's own."""
+    steps = [predicted(step, 2.0) for step in quiet(WARM + 2)]
+    for step in steps:
+        step.inference_us[MARKET] = 9_000
+    grid_us = steps[WARM].ts_grid
+    calm = BreakerLimits(drift_rest_us=0, trial_us=0)
+    one, emitted = quoter(QuotingConfig(breakers=calm), reference=ANY), Emitted()
+    one.published = Published({MARKET: (grid_us, 1)}, {(MARKET, grid_us): 7_000})
+    one.run(steps, emitted, inventory())
+
+    decisions = [record for record in emitted.records if isinstance(record, QuoteDecision)]
+    assert [decision.inference_us for decision in decisions[WARM - 1 :]] == [0, 7_000, 9_000]
+    assert [decision.signal_bps for decision in decisions[WARM - 1 :]] == [2.0, 0.0, 0.0]

@@ -6,13 +6,24 @@ from dataclasses import replace
 
 import pytest
 
-from processors.kernel.risk import Facts, OrderRate, capacity, crossed, denials, is_below_minimum
+from processors.kernel.risk import (
+    ORDER_RULES,
+    TARGET_RULES,
+    Facts,
+    MarketLimits,
+    OrderRate,
+    Proposal,
+    Target,
+    capacity,
+    denials,
+    first_of,
+)
 from schemas.enums import BookState
 from schemas.reasons import DenyReason
 from schemas.records import QuoteLevel
 from tests.kernel_steps import T0, instrument, price, size, view
 
-GOOD = Facts(now_us=T0, instrument=instrument(), view=view(), position=0, sigma=0.0, stale_us=1_000_000)
+GOOD = Facts(now_us=T0, limits=MarketLimits(), instrument=instrument(), view=view(), position=0, sigma=0.0)
 
 
 def order(at: str, quantity: str = "100") -> QuoteLevel:
@@ -36,6 +47,10 @@ def test_nothing_objects_to_a_good_market() -> None:
         ({"view": view(bids=())}, DenyReason.BOOK_ONE_SIDED),
         ({"view": view(bids=[("0.5", "1")])}, DenyReason.BOOK_CROSSED),
         ({"now_us": T0 + 1_000_001}, DenyReason.STALE_DATA),
+        ({"view": view(bids=[("0.3", "1")])}, DenyReason.MARKET_TOO_WIDE),
+        ({"is_disconnected": True}, DenyReason.DISCONNECTED),
+        ({"is_extreme": True}, DenyReason.EXTREME_MARKET),
+        ({"limits": MarketLimits(is_model_required=True)}, DenyReason.MODEL_UNAVAILABLE),
     ],
 )
 def test_each_gate_objects_alone(change: dict[str, object], reason: DenyReason) -> None:
@@ -58,22 +73,62 @@ def test_capacity_is_what_keeps_a_full_fill_within_the_limit(position: int, bid:
     assert (capacity(position, 10, 1), capacity(position, 10, -1)) == (bid, ask)
 
 
+def test_a_required_model_is_enough_when_it_is_there() -> None:
+    """And a book that is not LIVE is told once, not as disconnected too."""
+    required = MarketLimits(is_model_required=True)
+
+    assert denials(replace(GOOD, limits=required, has_model=True)) == ()
+    gone = replace(GOOD, view=view(state=BookState.STALE), is_disconnected=True)
+    assert denials(gone) == (DenyReason.BOOK_NOT_LIVE,)
+
+
+def proposal(target: Target = ((), ()), **limits: int) -> Proposal:
+    return Proposal(target, view(), price("0.4"), instrument(), MarketLimits(**limits))
+
+
 @pytest.mark.parametrize(
-    ("at", "quantity", "is_small"), [("0.4", "3", False), ("0.4", "2", True), ("9", "0.5", True), ("0", "9", True)]
+    ("at", "quantity", "limits", "reason"),
+    [
+        ("0.4", "3", {}, None),
+        ("0.4", "2", {}, DenyReason.BELOW_MINIMUM),
+        ("9", "0.5", {}, DenyReason.BELOW_MINIMUM),
+        ("0", "9", {}, DenyReason.BELOW_MINIMUM),
+        ("0.4", "1250", {}, None),
+        ("0.4", "1251", {}, DenyReason.ORDER_SIZE),
+        ("0.38", "3", {}, None),
+        ("0.3799", "3", {}, DenyReason.PRICE_BAND),
+        ("0.4201", "3", {}, DenyReason.PRICE_BAND),
+        ("0.4005", "3", {"band_bps": 12}, DenyReason.PRICE_BAND),
+    ],
 )
-def test_minimum_size_and_notional(at: str, quantity: str, is_small: bool) -> None:
-    """At least one lot and one quote unit."""
-    assert is_below_minimum(order(at, quantity), instrument()) is is_small
+def test_an_order_is_large_enough_small_enough_and_near(
+    at: str, quantity: str, limits: dict[str, int], reason: DenyReason | None
+) -> None:
+    """At least one lot and one quote unit, at most 500, within 5 % of a mid of 0.4."""
+    assert first_of(rule(order(at, quantity), proposal(**limits)) for rule in ORDER_RULES) is reason
 
 
-def test_crossed_sees_the_book_and_ourselves() -> None:
-    """Taking is seen on either side, and our own bid at or above our own ask."""
-    book = view()
+@pytest.mark.parametrize(
+    ("bid", "ask", "limits", "reason"),
+    [
+        ("0.3999", "0.4001", {}, None),
+        ("0.4002", None, {}, DenyReason.QUOTE_CROSSED),
+        (None, "0.3998", {}, DenyReason.QUOTE_CROSSED),
+        ("0.4", "0.4", {}, DenyReason.QUOTE_CROSSED),
+        ("0.3999", "0.4001", {"min_spread_bps": 5}, None),
+        ("0.3999", "0.4001", {"min_spread_bps": 6}, DenyReason.SPREAD_TOO_NARROW),
+        ("0.3999", "0.4001", {"max_spread_bps": 5}, None),
+        ("0.3999", "0.4001", {"max_spread_bps": 4}, DenyReason.SPREAD_TOO_WIDE),
+        ("0.3999", None, {"min_spread_bps": 6}, None),
+    ],
+)
+def test_a_target_crosses_nothing_and_has_a_sane_spread(
+    bid: str | None, ask: str | None, limits: dict[str, int], reason: DenyReason | None
+) -> None:
+    """Taking is seen on either side, and our own bid at or above our own ask; one side has no spread."""
+    target = ((order(bid),) if bid else (), (order(ask),) if ask else ())
 
-    assert not crossed(((order("0.3999"),), (order("0.4001"),)), book)
-    assert crossed(((order("0.4002"),), ()), book)
-    assert crossed(((), (order("0.3998"),)), book)
-    assert crossed(((order("0.4"),), (order("0.4"),)), book)
+    assert first_of(rule(proposal(target, **limits)) for rule in TARGET_RULES) is reason
 
 
 def test_cancels_always_pass() -> None:

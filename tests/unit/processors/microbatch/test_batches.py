@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+
+import pytest
+from aiokafka.errors import CorruptRecordException
 from aiokafka.record._crc32c import crc as calc_crc32c_py
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
@@ -9,11 +13,12 @@ from aiokafka.structs import TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.microbatch import batches
+from processors.microbatch import batches, splitting
 from processors.microbatch.batches import BatchingPartitionRecords, FetchedBatch, RawRecords, self_test
 from processors.microbatch.splitting import split
 
 TP = TopicPartition("market.ticks", 3)
+CRC_AT = 17
 
 
 def record_batch(base: int, values: list[bytes | None], *, headers: bool = False, codec: int = 0) -> bytes:
@@ -106,6 +111,46 @@ def test_every_record_from_the_position_on_is_in_exactly_one_batch(
     assert not got or got[0].start == position
 
 
+@pytest.mark.parametrize("is_compiled", [True, False])
+@given(flipped=st.integers(0, 10**6))
+def test_a_fetch_with_a_flipped_bit_gives_no_record_of_its_batch(is_compiled: bool, flipped: int) -> None:
+    """The checksum covers all from the attributes on."""
+    good, bad = record_batch(0, [b"good" * 9] * 3), bytearray(record_batch(3, [b"bad" * 9] * 3))
+    bit = 8 * CRC_AT + flipped % (8 * (len(bad) - CRC_AT))
+    bad[bit // 8] ^= 1 << bit % 8
+    got = []
+
+    with pytest.MonkeyPatch.context() as patch, contextlib.suppress(CorruptRecordException):
+        if not is_compiled:
+            patch.setattr(splitting, "_taken", None)
+        got += fetched(good + bytes(bad) + record_batch(6, [b"after"]), 0, 3)
+
+    assert [pair for batch in got for pair in records_of(batch)] in ([], [(at, b"good" * 9) for at in range(3)])
+
+
+@given(sizes=st.lists(st.integers(0, 300), min_size=1, max_size=40), max_records=st.integers(1, 9))
+def test_without_compiled_code_the_batches_are_the_same(sizes: list[int], max_records: int) -> None:
+    """Where the processor cannot check CRCs by an instruction, aiokafka reads every record."""
+    raw = b"".join(record_batch(2 * at, [b"v" * size, None]) for at, size in enumerate(sizes))
+
+    def read() -> list[tuple[int, bytes | None]]:
+        return [pair for batch in fetched(raw, 1, max_records) for pair in records_of(batch)]
+
+    ours = read()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(splitting, "_taken", None)
+        assert (
+            ours == read() == [(at, b"v" * sizes[at // 2] if at % 2 == 0 else None) for at in range(1, 2 * len(sizes))]
+        )
+
+
+def test_a_fetch_of_more_than_a_batch_may_hold_is_cut_into_equal_parts() -> None:
+    """A small rest would cost as much as a whole batch."""
+    got = fetched(record_batch(0, [b"v"] * 100), 0, 30)
+
+    assert [len(batch.offsets) for batch in got] == [25, 25, 25, 25]
+
+
 def test_other_topics_stay_stock() -> None:
     """A topic that is not registered yields aiokafka's own records."""
 
@@ -138,17 +183,19 @@ def test_where_the_self_test_fails_nothing_is_installed(monkeypatch) -> None:
 
 @given(
     at=st.integers(61, 200),
+    behind=st.sampled_from([0, 64]),
     junk=st.binary(max_size=6) | st.sampled_from([b"\xff" * 9 + b"\x01", b"\x80" * 10, b"\x01", b"\x7f"]),
 )
-def test_damaged_records_are_left_to_aiokafka(at: int, junk: bytes) -> None:
+def test_damaged_records_are_left_to_aiokafka(at: int, behind: int, junk: bytes) -> None:
     """Compiled code never reads past a batch: it gives what aiokafka gives, or nothing."""
     raw = bytearray(record_batch(0, [b"%d" % i * 5 for i in range(8)]))
+    # Where much follows, nothing looks at ends before a record is read.
+    raw += bytes(behind)
     raw[at : at + len(junk)] = junk[: max(0, len(raw) - at)]
 
-    part = split(bytes(raw), 0, len(raw), 0)
+    run = split(bytes(raw), 0, 0, is_checked=False)
 
-    if part is not None:
-        offsets, values = part
-        for row in range(len(offsets)):
-            value = values.value(row)
+    if run is not None:
+        for row in range(len(run.offsets)):
+            value = run.values.value(row)
             assert value is None or value in bytes(raw)

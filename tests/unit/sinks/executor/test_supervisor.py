@@ -287,6 +287,20 @@ def test_late_orders_widen_quotes(account: Account) -> None:
     assert account.codes() == ["BREAKER_OPEN"]
 
 
+def test_who_could_not_hear_of_a_halt_cancels_everything(account: Account) -> None:
+    """Until commands can be read again."""
+    account.supervisor.hear(is_heard=False)
+
+    assert actions(account.turn(100)) == [(OrderAction.CANCEL, Side.BUY), (OrderAction.CANCEL, Side.SELL)]
+    account.decide(200)
+    assert account.working() == []
+    account.supervisor.hear(is_heard=True)
+    account.turn(300)
+    account.decide(400)
+    assert len(account.working()) == 2
+    assert account.codes() == ["COMMANDS_UNHEARD", "COMMANDS_HEARD"]
+
+
 def test_what_was_read_at_the_start_is_told_as_it_stands(account: Account) -> None:
     """The rung in force once, not its history."""
     account.command(ControlLevel.WIDEN, 100)
