@@ -165,8 +165,8 @@ class Plan:
     def _add_decision(self, decision: QuoteDecision, delivery: Delivery) -> None:
         text = to_json(plain(decision))
         owner = f"{decision.mode}:{decision.account}:{decision.venue}:{decision.symbol}"
-        at = (decision.ts_grid, decision.epoch)
-        self._set_latest(f"flashmm:decision:{owner}", _Version(("ts_grid", "epoch"), at, text, _DAY_S, delivery))
+        at = (decision.ts_grid, decision.sequence)
+        self._set_latest(f"flashmm:decision:{owner}", _Version(("ts_grid", "sequence"), at, text, _DAY_S, delivery))
         self._publish(f"flashmm:pub:decisions:{owner}", text, delivery)
 
     def _add_position(self, position: Position, delivery: Delivery) -> None:
