@@ -72,7 +72,7 @@ def halt(
     settings = load_settings()
     account, mode = account or settings.account, mode or settings.executor_mode
     if direct:
-        _direct(level, settings, is_confirmed=yes, as_json=as_json)
+        _direct(level, settings, account, is_confirmed=yes, as_json=as_json)
         return
     if level is Level.STATUS:
         _show(read_audit(settings, mode, account), mode, account, as_json=as_json)
@@ -102,13 +102,13 @@ def resume(account: Account = None, mode: OfMode = None, reason: Reason = "", as
     _report(read_audit(settings, mode, account), command, offset, holdings, as_json=as_json)
 
 
-def _direct(level: Level, settings: Settings, *, is_confirmed: bool, as_json: bool) -> None:
+def _direct(level: Level, settings: Settings, account: str, *, is_confirmed: bool, as_json: bool) -> None:
     """Cancel at the venue itself; no rung is gone to, so an executor that still runs places anew."""
     if level is not Level.CANCEL_ALL:
         typer.echo("flashmm: --direct goes with cancel-all alone", err=True)
         raise typer.Exit(ExitCode.USAGE)
     if not is_confirmed:
-        _confirm(level, settings.account)
+        _confirm(level, account)
     # Imported here: no other command of the ladder signs.
     from sinks.executor.citrex_direct import cancel_all_directly
 
