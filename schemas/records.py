@@ -498,6 +498,13 @@ class Balance(Record):
     ts_update: int
     flags: int = 0
 
+    @property
+    def drawdown(self) -> int | None:
+        """How far equity is below its greatest, in 1e-18."""
+        if self.equity is None or self.peak_equity is None:
+            return None
+        return max(0, self.peak_equity - self.equity)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command(Record):

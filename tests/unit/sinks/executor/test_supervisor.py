@@ -48,8 +48,14 @@ def size(text: str) -> int:
 class Account:
     """A desk on paper under a supervisor, and the shell around them; times in milliseconds after the grid point."""
 
-    def __init__(self, listings: Listings, feed_of: Callable[[Any], Any], decide: Callable[..., QuoteDecision]) -> None:
-        self.desk = Desk(PaperVenue(listings), listings, "demo", LIMITS)
+    def __init__(
+        self,
+        listings: Listings,
+        feed_of: Callable[[Any], Any],
+        decide: Callable[..., QuoteDecision],
+        limits: AccountLimits = LIMITS,
+    ) -> None:
+        self.desk = Desk(PaperVenue(listings), listings, "demo", limits)
         self.desk.positions[MARKET] = zero_position(Mode.PAPER, "demo", MARKET, 2, 0, 0)
         self.supervisor = Supervisor(self.desk, FLATTEN, BREAKERS, escalate_us=5_000_000)
         self.feed = feed_of(self)
@@ -323,3 +329,36 @@ class Mute:
 
     def submit(self, orders: Any, now_us: int) -> list[Any]:
         return []
+
+
+def test_a_loss_beyond_its_limit_leaves_only_reductions_until_a_person_resumes(
+    listings: Listings, feed_of: Callable[[Any], Any], make_decision: Callable[..., QuoteDecision]
+) -> None:
+    """What rests and could make the position larger is cancelled at once, and people are told; once."""
+    limits = replace(LIMITS, drawdown=20 * 10**17, daily_loss=20 * 10**17)
+    account = Account(listings, feed_of, make_decision, limits)
+    money = account.desk.count_money({"USDC": 10**22, "SEI": 10**22})
+    account.hold("10")
+    account.feed.snapshot(0, *BOOK)
+    account.decide(200)
+    money.observe(GRID_US)
+    assert account.turn(300) == []
+    assert {side for side, _ in account.working()} == {Side.BUY, Side.SELL}
+
+    account.desk.value(MARKET, to_units("7.99", PRICE_SCALE))
+    money.observe(GRID_US)
+    cancels = account.turn(400)
+    assert [(one.action, one.side, one.reason) for one in cancels] == [
+        (OrderAction.CANCEL, Side.BUY, "TRADING_HALTED"),
+    ]
+    assert cancels[0].decision_id == "limit:DRAWDOWN"
+    account.turn(500)
+    assert account.codes() == ["LOSS_LIMIT"]
+    assert account.desk.counts["denied_drawdown"] == 0
+    account.decide(600)
+    assert account.desk.counts["denied_trading_reducing"] + account.desk.counts["denied_drawdown"] == 1
+
+    account.command(None, 700)
+    assert account.codes() == ["LOSS_LIMIT_ENDED"]
+    account.decide(800)
+    assert {side for side, _ in account.working()} == {Side.BUY, Side.SELL}
