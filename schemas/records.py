@@ -365,6 +365,7 @@ class QuoteDecision(Record):
     instrument: Instrument | None = None
     breakers: tuple[str, ...] = ()
     inference_us: int | None = None
+    orders_offset: int | None = None
     flags: int = 0
     cause_topic: str
     cause_partition: int
@@ -496,6 +497,13 @@ class Balance(Record):
     breach: str | None = None
     ts_update: int
     flags: int = 0
+
+    @property
+    def drawdown(self) -> int | None:
+        """How far equity is below its greatest, in 1e-18."""
+        if self.equity is None or self.peak_equity is None:
+            return None
+        return max(0, self.peak_equity - self.equity)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

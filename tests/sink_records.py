@@ -15,6 +15,7 @@ from schemas.codec import Codec
 from schemas.enums import BarState, BookState, Mode, OrderStatus, Side, Timeframe
 from schemas.numbers import PRICE_SCALE, SIZE_SCALE, to_units
 from schemas.records import (
+    Balance,
     Bar,
     Book,
     BookLevel,
@@ -147,6 +148,23 @@ def position(offset: int, **changes: Any) -> Position:
         "ts_update": NOW_US + offset,
     }
     return Position(**(fields | changes))
+
+
+def balance(offset: int, **changes: Any) -> Balance:
+    fields: dict[str, Any] = {
+        "mode": Mode.PAPER,
+        "account": "demo",
+        "venue": VENUE,
+        "asset": "USDC",
+        "quantity": 99 * 10**18,
+        "equity": 100 * 10**18 + 1,
+        "deposits": 100 * 10**18,
+        "peak_equity": 103 * 10**18,
+        "day_equity": 101 * 10**18,
+        "ts_day": NOW_US - NOW_US % 86_400_000_000,
+        "ts_update": NOW_US + offset,
+    }
+    return Balance(**(fields | changes))
 
 
 def execution(number: int, **changes: Any) -> ExecutionReport:

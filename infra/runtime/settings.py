@@ -209,6 +209,11 @@ class Settings(BaseSettings):
     dead_man_ms: int = Field(
         2_000, ge=200, description="Orders of a market are cancelled when no decision came for it for longer."
     )
+    commands_stale_ms: int = Field(
+        5_000,
+        ge=2_000,
+        description="An executor that could not have heard of a halt for longer cancels everything until it can.",
+    )
     widen_pct: int = Field(
         200,
         ge=100,
@@ -265,6 +270,11 @@ class Settings(BaseSettings):
         1_000, ge=1, description="Nobody quotes on a book unchanged and unconfirmed for longer."
     )
     max_orders_per_s: int = Field(10, ge=1, description="Order changes a second and market.")
+    own_order_grace_ms: int = Field(
+        1_500,
+        ge=0,
+        description="Around a change of an order, how long it is not known whether a book that shows ours has it.",
+    )
     pull_jump_bps: int = Field(
         20, ge=1, le=10_000, description="A mid of the group that moves further between grid points pulls the quotes."
     )
@@ -288,7 +298,6 @@ class Settings(BaseSettings):
         50.0, gt=0, description="Volatility that opens EXTREME_MARKET, in bps per root second."
     )
     extreme_rest_ms: int = Field(30_000, ge=0, description="Time without either before the market is tried again.")
-    market_trial_ms: int = Field(5_000, ge=0, description="Time of a trial before a market's breaker is closed.")
 
     # Sinks
     redis_url: SecretStr = Field(

@@ -177,8 +177,9 @@ class ExecutorRunner:
         """
         try:
             fence = self._journal.open()
-            log.info("executor_started", venue=self.banner, fence=fence, **self._identity)
             self._commands.catch_up()
+            rung = self._supervisor.ladder.level
+            log.info("executor_started", venue=self.banner, fence=fence, rung=str(rung), **self._identity)
             self._tell()
             self._take_over()
             if self._remote is not None:
@@ -269,7 +270,9 @@ class ExecutorRunner:
     def _obey(self) -> None:
         """Do what the ladder and the breakers ask for, before anything else is decided."""
         self._commands.follow()
-        for orders in self._supervisor.turn(self._clock()):
+        now_us = self._clock()
+        self._supervisor.hear(is_heard=self._commands.is_heard(now_us))
+        for orders in self._supervisor.turn(now_us):
             self._carry_out(orders)
         self._tell()
 

@@ -83,6 +83,7 @@ class Supervisor:
         self._blocked: dict[Market, _Blocked] = {}
         self._escalated: set[Market] = set()
         self._flattening: frozenset[Market] = frozenset()
+        self._is_deaf = False
         self._loss: AccountReason | None = None
 
     def on_command(self, command: Command, cause: Cause) -> None:
@@ -99,6 +100,16 @@ class Supervisor:
         if self.ladder.take_unreadable(cause, why, now_us):
             self._desk.restraint = self._restraint()
             self._tell_rung("executor", why)
+
+    def hear(self, *, is_heard: bool) -> None:
+        """Note whether a command that was given would be known: while not, everything is cancelled."""
+        if self._is_deaf is not is_heard:
+            return
+        self._is_deaf = not is_heard
+        if is_heard:
+            self._tell(Severity.INFO, "COMMANDS_HEARD", "commands can be read again")
+        else:
+            self._tell(Severity.CRITICAL, "COMMANDS_UNHEARD", "a halt would not be known of: nothing rests until then")
 
     def started(self) -> None:
         """Take what was read so far as the past: of it only the rung in force is told."""
@@ -146,6 +157,8 @@ class Supervisor:
     def _restraint(self) -> Restraint:
         level = self.ladder.level
         flattening: set[Market] = set()
+        if self._is_deaf:
+            return Restraint(state=TradingState.HALTED)
         if level is ControlLevel.FLATTEN:
             flattening = {market for market in self._desk.listings if self._is_held(market)}
         elif state_of(level) is not TradingState.HALTED:
