@@ -304,7 +304,6 @@ class Settings(BaseSettings):
         50.0, gt=0, description="Volatility that opens EXTREME_MARKET, in bps per root second."
     )
     extreme_rest_ms: int = Field(30_000, ge=0, description="Time without either before the market is tried again.")
-    market_trial_ms: int = Field(5_000, ge=0, description="Time of a trial before a market's breaker is closed.")
 
     # Sinks
     redis_url: SecretStr = Field(
