@@ -16,7 +16,7 @@ from infra.runtime.settings import Settings
 from schemas.enums import Mode, OrderAction, OrderStatus, Verdict
 from schemas.instruments import DEFAULT_PATH, Instruments
 from schemas.numbers import PRICE_SCALE, SIZE_SCALE, to_units
-from schemas.records import Cause, ExecutionReport, QuoteDecision, QuoteLevel
+from schemas.records import Cause, ExecutionReport, Market, QuoteDecision, QuoteLevel
 from schemas.venues.citrex.messages import OrderType, TimeInForce
 from schemas.venues.citrex.requests import Request
 from sinks.executor.citrex import CitrexVenue, citrex_venue
@@ -25,6 +25,7 @@ from sinks.executor.identity import GRID_US
 from sinks.executor.limits import limits_of
 from sinks.executor.port import Listing, Listings, Orders
 from sinks.executor.positions import zero_position
+from sinks.executor.preflight import PreflightFailed
 from tests.citrex_client import KEYS, Client
 from tests.citrex_process import CitrexProcess, citrex_process
 
@@ -40,16 +41,16 @@ def exchange() -> Iterator[CitrexProcess]:
         yield process
 
 
-def listings() -> Listings:
-    instrument = Instruments.load(DEFAULT_PATH).get(*MARKET)
+def listings(market: Market = MARKET) -> Listings:
+    instrument = Instruments.load(DEFAULT_PATH).get(*market)
     assert instrument is not None
-    return {MARKET: Listing(instrument, 0)}
+    return {market: Listing(instrument, 0)}
 
 
 class Trader:
     """A desk that trades through the adapter; what would be in Kafka is in lists."""
 
-    def __init__(self, exchange: CitrexProcess, sub_account: int, **changes: Any) -> None:
+    def __init__(self, exchange: CitrexProcess, sub_account: int, market: Market = MARKET, **changes: Any) -> None:
         self.exchange = exchange
         fields: dict[str, Any] = {
             "quoted_venues": "sim-citrex",
@@ -63,9 +64,9 @@ class Trader:
             "sends_for_cancels": 20,
         }
         self.settings = Settings(_env_file=None, **fields | changes)
-        self.venue: CitrexVenue = citrex_venue(self.settings, listings(), wall_clock_us)
-        self.desk = Desk(self.venue, listings(), "demo", limits_of(self.settings), expiry_us=EXPIRY_US)
-        self.desk.positions[MARKET] = zero_position(Mode.CITREX, "demo", MARKET, 0, 0, 0)
+        self.venue: CitrexVenue = citrex_venue(self.settings, listings(market), wall_clock_us)
+        self.desk = Desk(self.venue, listings(market), "demo", limits_of(self.settings), expiry_us=EXPIRY_US)
+        self.desk.positions[market] = zero_position(Mode.CITREX, "demo", market, 0, 0, 0)
         self.desk.recover((), (), wall_clock_us())
         self.reports: list[ExecutionReport] = []
         self.notices: list[str] = []
@@ -428,6 +429,17 @@ def test_a_clock_that_is_off_is_told_and_nothing_is_sent() -> None:
         trader = Trader(exchange, 0)
         trader.until(lambda: "clock" in str(trader.venue.trouble))
         assert trader.quote(BID) is None
+        trader.venue.close(2)
+
+
+def test_the_main_network_is_traded_when_the_preflight_passes() -> None:
+    """Here an exchange that checks its signatures, and is none. What fails is told, and nothing was asked for."""
+    with citrex_process("--rate", "0", domain="citrex") as exchange:
+        real: dict[str, Any] = {"quoted_venues": "citrex", "trading_enabled": True}
+        with pytest.raises(PreflightFailed, match="margin"):
+            Trader(exchange, 0, ("citrex", "SEI/USDC-PERP"), max_gross_quote="10000000", **real)
+        trader = Trader(exchange, 0, ("citrex", "SEI/USDC-PERP"), **real)
+        trader.until(lambda: trader.notices == ["VENUE_READ"])
         trader.venue.close(2)
 
 

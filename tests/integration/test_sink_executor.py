@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from infra.local.mock_kafka import MockCluster
 from infra.runtime.settings import Settings
@@ -204,6 +205,19 @@ def test_a_newer_executor_fences_the_older(kafka_bootstrap: str, development_reg
     assert len(placed) == 1
     alerts = [alert for n in range(PARTITIONS) for alert in kafka.read(Alert, n)]
     assert [alert.code for alert in alerts] == ["EXECUTOR_FENCED"]
+
+
+def test_a_real_venue_is_not_traded_over_the_mock_broker(settings: Settings) -> None:
+    """Nor a simulated one that is spoken to as if it were: nothing would keep a second executor out."""
+    changes = {
+        "executor_mode": Mode.CITREX,
+        "quoted_venues": "sim-citrex",
+        "citrex_rest_url": "http://127.0.0.1:1/v1",
+        "citrex_private_key": SecretStr("0x" + "11" * 32),
+    }
+
+    with pytest.raises(ConfigurationError, match="FLASHMM_KAFKA_BOOTSTRAP"):
+        ExecutorRunner(settings.model_copy(update=changes), stop=Stop()).run()
 
 
 def test_an_address_that_does_not_answer_is_named(settings: Settings) -> None:
