@@ -255,6 +255,12 @@ class Settings(BaseSettings):
     refresh_open_pct: int = Field(
         50, ge=1, le=100, description="Part of the size asked for that must be open in an order for it to stay."
     )
+    order_expiry_ms: int = Field(
+        60_000,
+        ge=2_000,
+        le=60_000,
+        description="Every order ends by itself so long after its decision; at three quarters it is replaced.",
+    )
     quote_frequency_hz: int = Field(
         5,
         ge=1,
