@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, Message, TopicPartition
 
 from infra.runtime.clock import Clock, wall_clock_us
 from infra.runtime.kafka import consumer_config
@@ -44,7 +44,7 @@ from sinks.executor.listings import LiveListings
 from sinks.executor.merge import Merge
 from sinks.executor.notice import Notice
 from sinks.executor.paper import PaperVenue
-from sinks.executor.port import Listings, Orders, RemoteVenue, Venue
+from sinks.executor.port import Listings, Orders, RemoteVenue, Request, Venue
 from sinks.executor.takeover import TakeOver
 from sinks.executor.targets import Tolerance
 from sinks.instruments import read_instruments
@@ -145,6 +145,7 @@ class ExecutorRunner:
         self._owned: frozenset[int] = frozenset()
         self._metrics_us = 0
         self._trouble: str | None = None
+        self._outbox: list[Request] = []
         self._is_open = False
         # Orders in a book that outlives this process must not wait for a broker that is away: end, and cancel them.
         patience_s = settings.dead_man_ms / 1e3 if self._remote is not None else None
@@ -225,12 +226,13 @@ class ExecutorRunner:
 
     def _turn(self) -> None:
         self._obey()
-        for message in self._consumer.consume(_BATCH, _POLL_S):
+        for message in self._messages():
             if self._commands.follow():
                 self._obey()
             # A rebalance inside this call may have taken partitions away whose records it still returns.
             if is_record(message) and message.partition() in self._owned:
                 self._take(delivery_of(message))
+        self._send()
         now_us = self._clock()
         if not self._supervisor.is_silent:
             events = self._desk.venue.poll(now_us)
@@ -247,6 +249,11 @@ class ExecutorRunner:
             self._keep()
         if now_us - self._metrics_us >= _METRICS_US:
             self._publish_metric()
+
+    def _messages(self) -> list[Message]:
+        """Wait for a message, and take those that are there with it: `consume` alone waits for a full batch."""
+        first = self._consumer.poll(_POLL_S)
+        return [] if first is None else [first, *self._consumer.consume(_BATCH, 0)]
 
     def _attend(self, remote: RemoteVenue, now_us: int) -> None:
         """Cancel what should not be in the venue's book, and tell people what they should know of it."""
@@ -335,7 +342,10 @@ class ExecutorRunner:
     def _decide(self, decision: QuoteDecision, cause: Cause) -> None:
         now_us = self._clock()
         self._listings.advance(now_us)
-        self._carry_out(self._desk.decide(decision, cause, now_us))
+        self._line_up(self._desk.decide(decision, cause, now_us))
+        if self._remote is None:
+            # The ticks that follow may be what these orders meet.
+            self._send()
 
     def _mind_silence(self, partition: int, merge: Merge, now_us: int) -> None:
         """Cancel where decisions have stopped coming, and let the ticks go on without them."""
@@ -360,8 +370,20 @@ class ExecutorRunner:
 
     def _carry_out(self, orders: Orders | None) -> None:
         """Journal intents, and submit them only when the journal is acknowledged."""
-        if orders is None:
+        self._line_up(orders)
+        self._send()
+
+    def _line_up(self, orders: Orders | None) -> None:
+        """Have orders carried out with those before and after them: one transaction costs as much as another."""
+        if orders is not None:
+            self._outbox += orders.requests
+
+    def _send(self) -> None:
+        """Carry out what is lined up."""
+        if not self._outbox:
             return
+        orders = Orders(tuple(self._outbox))
+        self._outbox.clear()
         self._books.intents(orders)
         now_us = self._clock()
         for intent in orders.intents:
