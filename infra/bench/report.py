@@ -136,12 +136,13 @@ depends on how many ticks it has, and each hands the interpreter over between th
 
 These stayed:
 
-- All record batches of a fetch are checked and split in one call of compiled code, and NumPy makes no pass over a batch
-  only to find its newest tick: 0.79 times the CPU.
+- All record batches of a fetch are checked and split in one call of compiled code, and NumPy makes no pass over a
+  batch only to find its newest tick: 0.79 times the CPU.
 - Fetches of 4 MiB a partition and not 1, and fewer by readers of topics that are mostly silent: with the former 0.56
   times the CPU.
 - A read waits for a mebibyte of a large frame, or for its rest: 0.6 times the reads.
-- A fetch waits at the broker for as long as that delays nothing: with the former an idle worker takes 0.24 times the CPU.
+- A fetch waits at the broker for as long as that delays nothing: with the last but one an idle worker takes 0.24 times
+  the CPU.
 
 These did not, because they brought nothing that could be told from noise, or cost time:
 
