@@ -6,7 +6,7 @@ Since the venue is a function of the ticks and of the journal, what happened aft
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from infra.runtime.settings import Settings
@@ -90,23 +90,24 @@ class PaperLife:
             merge.follow(resting.order.market, now_us)
         return end
 
-    def keep(self, partition: int) -> None:
-        """Write a checkpoint of a partition that has moved on."""
-        paper = self._venue.partition(partition)
-        if paper.offset == self._kept.get(partition):
-            return
-        ends = [
-            max(self._journal.end_of(kind, partition), self._ends[kind, partition])
-            for kind in (OrderIntent, ExecutionReport)
-        ]
-        value = pack(paper, *ends)
-        if len(value) > MOST_BYTES:
-            # The one before holds: a restart reads more ticks again.
-            self._desk.counts["checkpoints_too_large"] += 1
-            return
-        self._journal.keep(self._topic, partition, self._key(partition), value)
-        self._kept[partition] = paper.offset
-        self._desk.counts["checkpoints"] += 1
+    def keep(self, partitions: Iterable[int]) -> None:
+        """Write checkpoints of the partitions that have moved on, when all executions are written."""
+        states = {}
+        for partition in partitions:
+            paper = self._venue.partition(partition)
+            if paper.offset != self._kept.get(partition):
+                value = pack(paper, self._end(OrderIntent, partition), self._end(ExecutionReport, partition))
+                if len(value) <= MOST_BYTES:
+                    states[partition] = (self._key(partition), value)
+                else:
+                    # The one before holds: a restart reads more ticks again.
+                    self._desk.counts["checkpoints_too_large"] += 1
+        self._journal.keep(self._topic, states)
+        self._kept.update({partition: self._venue.partition(partition).offset for partition in states})
+        self._desk.counts["checkpoints"] += len(states)
+
+    def _end(self, kind: type[OrderIntent | ExecutionReport], partition: int) -> int:
+        return max(self._journal.end_of(kind, partition), self._ends[kind, partition])
 
     def _last(self, log: LogReader, partition: int, begin: int, end: int) -> Checkpoint | None:
         value = log.last_value(self._topic, partition, self._key(partition).encode())

@@ -54,7 +54,7 @@ class TakeOver:
         self._ticks = topic_of(Tick).full_name(settings.topic_prefix)
         self._decisions = topic_of(QuoteDecision).full_name(settings.topic_prefix)
         self._life = (
-            PaperLife(settings, decoder, desk, desk.venue, merges, journal, on_tick=on_tick, report=books.reports)
+            PaperLife(settings, decoder, desk, desk.venue, merges, journal, on_tick=on_tick, report=books.add)
             if isinstance(desk.venue, PaperVenue)
             else None
         )
@@ -87,6 +87,7 @@ class TakeOver:
         """Go on where orders were left; gives where to read ticks."""
         if self._life is not None:
             ticks_from = self._life.resume(partition, self._clock())
+            self._books.flush()
         else:
             with log_reader(self._settings, self._decoder) as log:
                 begin, end = log.ends(self._ticks, partition)
@@ -95,13 +96,13 @@ class TakeOver:
             self._recover(restored)
         else:
             self._end_orphans(restored)
-        self.keep(partition)
+        self.keep([partition])
         return ticks_from
 
-    def keep(self, partition: int) -> None:
-        """Write down what the next one needs to go on from here."""
+    def keep(self, partitions: Iterable[int]) -> None:
+        """Write down what the next one needs to go on from here, once all executions are written."""
         if self._life is not None:
-            self._life.keep(partition)
+            self._life.keep(partitions)
 
     def _restore_positions(self, restored: Restored, partition: int) -> None:
         desk, changed, now_us = self._desk, [], self._clock()
