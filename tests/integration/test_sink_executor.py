@@ -17,6 +17,7 @@ from schemas.enums import Mode, OrderAction, OrderStatus, Side, TickKind
 from schemas.errors import ConfigurationError, Fenced, ServiceUnavailable
 from schemas.records import (
     Alert,
+    Balance,
     DeadLetter,
     ExecutionReport,
     OrderIntent,
@@ -90,6 +91,36 @@ def test_the_way_of_an_order(run: Run, kafka: Kafka) -> None:
     held = kafka.read(Position, PARTITION)[-1]
     assert (held.quantity, held.executions_offset) == (size("30"), 2)
     assert held.cash == -price("0.2501") * size("30")
+
+
+def test_money_is_written_as_prices_move_and_survives_a_restart(run: Run, kafka: Kafka) -> None:
+    """The position is valued at the last decision's mid; the best that the account was worth is not forgotten."""
+    market = Market(kafka)
+
+    def balances() -> list[Balance]:
+        return [balance for n in range(PARTITIONS) for balance in kafka.read(Balance, n)]
+
+    with run():
+        market.book(0)
+        market.decide(0, ("0.2501", "400"))
+        market.sell(60, "0.2500", "600")
+        eventually(lambda: kafka.read(Position, PARTITION)[-1].quantity == size("400"))
+        market.decide(200, mid="0.3505")
+        eventually(lambda: kafka.read(Position, PARTITION)[-1].mark == price("0.3505"))
+        eventually(lambda: balances()[-1].peak_equity == balances()[-1].equity)
+        market.decide(400, mid="0.3005")
+        eventually(lambda: kafka.read(Position, PARTITION)[-1].mark == price("0.3005"))
+        eventually(lambda: balances()[-1].drawdown == 20 * 10**18)
+
+    held = kafka.read(Position, PARTITION)[-1]
+    assert held.unrealised_pnl == held.cash + held.quantity * price("0.3005") - held.realised_pnl
+    before = balances()[-1]
+    assert before.equity == before.deposits + 10 * (held.cash - held.fees + held.quantity * price("0.3005"))
+
+    with run():
+        market.decide(600, mid="0.2905")
+        eventually(lambda: balances()[-1].drawdown == 24 * 10**18)
+    assert balances()[-1].peak_equity == before.peak_equity
 
 
 def test_a_new_executor_goes_on_from_the_log(run: Run, kafka: Kafka) -> None:
