@@ -146,7 +146,7 @@ def _breakers(settings: Settings) -> BreakerLimits:
         extreme_window_us=settings.extreme_window_ms * 1_000,
         extreme_volatility_bps=settings.extreme_volatility_bps,
         extreme_rest_us=settings.extreme_rest_ms * 1_000,
-        trial_us=settings.market_trial_ms * 1_000,
+        trial_us=settings.breaker_trial_ms * 1_000,
     )
 
 

@@ -44,15 +44,18 @@ class Process:
         fuse: Acts until it dies; None is never.
     """
 
-    def __init__(self, topics: Topics, instruments: list[Instrument], fuse: int | None = None) -> None:
-        listings = {(i.venue, i.symbol): Listing(i, 0) for i in instruments}
+    def __init__(
+        self, topics: Topics, instruments: list[Instrument], fuse: int | None = None, *, partition: int = 0
+    ) -> None:
+        self.partition = partition
+        listings = {(i.venue, i.symbol): Listing(i, partition) for i in instruments}
         self.topics = topics
         self.fuse = fuse
         self.venue = PaperVenue(listings)
         self.desk = Desk(self.venue, listings, "demo", LIMITS)
         for market in listings:
-            self.desk.positions[market] = zero_position(Mode.PAPER, "demo", market, 0, 0, 0)
-        self.merge = Merge("market.ticks", 0, self.desk.counts, is_waiting=True)
+            self.desk.positions[market] = zero_position(Mode.PAPER, "demo", market, partition, 0, 0)
+        self.merge = Merge("market.ticks", partition, self.desk.counts, is_waiting=True)
 
     def take_over(self) -> None:
         """Go on from the last checkpoint, over all that is in the log."""
@@ -61,11 +64,11 @@ class Process:
         desk.remember(intent.nonce for intent in intents if intent.nonce is not None)
         if topics.checkpoint is not None:
             checkpoint = unpack(topics.checkpoint)
-            paper = self.venue.new_partition(0)
+            paper = self.venue.new_partition(self.partition)
             load(checkpoint, paper)
-            self.venue.replace(0, paper)
+            self.venue.replace(self.partition, paper)
             merge.offset, merge.clock.now_us = checkpoint.tick_offset, paper.clock_us or None
-            desk.begin(0, paper.offset, paper.clock_us, [resting.intent for resting in paper.orders])
+            desk.begin(self.partition, paper.offset, paper.clock_us, [resting.intent for resting in paper.orders])
             desk.recover(recovered(paper), [])
             intents = intents[checkpoint.intents_end :]
             executions = executions[checkpoint.executions_end :]
@@ -77,7 +80,7 @@ class Process:
                 assert isinstance(record, Tick)
                 self._write(replay.on_tick(record, cause))
         replay.end()
-        for resting in self.venue.partition(0).orders:
+        for resting in self.venue.partition(self.partition).orders:
             merge.follow(resting.order.market, 0)
         self.keep()
 
@@ -88,7 +91,7 @@ class Process:
 
     def decision(self, place: int, decision: QuoteDecision) -> None:
         """Read a decision."""
-        self.merge.add_decision(decision, Cause("trading.quotes", 0, place, place), 0)
+        self.merge.add_decision(decision, Cause("trading.quotes", self.partition, place, place), 0)
         self.go_on()
 
     def go_on(self) -> None:
@@ -110,7 +113,7 @@ class Process:
         """Write a checkpoint."""
         self._act()
         topics = self.topics
-        topics.checkpoint = pack(self.venue.partition(0), len(topics.journal), len(topics.executions))
+        topics.checkpoint = pack(self.venue.partition(self.partition), len(topics.journal), len(topics.executions))
 
     def _carry_out(self, orders: Orders | None) -> None:
         if orders is not None:
@@ -132,10 +135,10 @@ class Process:
                 raise Killed
 
 
-def undisturbed(topics: Topics, instruments: list[Instrument]) -> list[ExecutionReport]:
+def undisturbed(topics: Topics, instruments: list[Instrument], partition: int = 0) -> list[ExecutionReport]:
     """Give what one process says that had the whole journal from the start and was never killed."""
     fresh = replace(topics, executions=[], checkpoint=None)
-    process = Process(fresh, instruments)
+    process = Process(fresh, instruments, partition=partition)
     process.take_over()
     assert process.desk.counts["replay_differences"] == 0
     return fresh.executions

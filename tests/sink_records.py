@@ -200,7 +200,8 @@ class Kafka:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._producer = Producer({"bootstrap.servers": settings.kafka_bootstrap, "acks": "all"})
+        self._producer = Producer({"bootstrap.servers": settings.kafka_bootstrap, "acks": "all", "linger.ms": 0})
+        self._codecs: dict[type[Record], Codec] = {}
 
     def write(self, *records: Record, partition: int = 0, key: str | None = None) -> None:
         for record in records:
@@ -237,8 +238,10 @@ class Kafka:
                 records.append(codec.decode(message.value()))
 
     def _codec(self, kind: type[Record]) -> Codec:
-        with Registry(self._settings.registry_url) as registry:
-            return registry.codec(kind)
+        if kind not in self._codecs:
+            with Registry(self._settings.registry_url) as registry:
+                self._codecs[kind] = registry.codec(kind)
+        return self._codecs[kind]
 
     def committed(self, group: str, kind: type[Record], partition: int = 0) -> int:
         """The offset that a group committed; negative for none."""

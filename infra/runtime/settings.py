@@ -255,6 +255,12 @@ class Settings(BaseSettings):
     refresh_open_pct: int = Field(
         50, ge=1, le=100, description="Part of the size asked for that must be open in an order for it to stay."
     )
+    order_expiry_ms: int = Field(
+        60_000,
+        ge=2_000,
+        le=60_000,
+        description="Every order ends by itself so long after its decision; at three quarters it is replaced.",
+    )
     quote_frequency_hz: int = Field(
         5,
         ge=1,
@@ -298,7 +304,6 @@ class Settings(BaseSettings):
         50.0, gt=0, description="Volatility that opens EXTREME_MARKET, in bps per root second."
     )
     extreme_rest_ms: int = Field(30_000, ge=0, description="Time without either before the market is tried again.")
-    market_trial_ms: int = Field(5_000, ge=0, description="Time of a trial before a market's breaker is closed.")
 
     # Sinks
     redis_url: SecretStr = Field(

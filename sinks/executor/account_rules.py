@@ -94,12 +94,14 @@ def gross_notional_within(limits: AccountLimits, account: AccountView, order: Or
     if view is None:
         return AccountReason.POSITION_UNKNOWN
     after = widened_by(view, order)
+    if after.notional is not None and view.notional is not None and after.notional <= view.notional:
+        # What makes no market's worst case worse passes also where a moved mark has broken the bound, or another
+        # market's is not known: else one lost feed would keep all positions from being closed.
+        return None
     gross = gross_notional({**account.markets, order.market: after})
     if gross is None:
         return AccountReason.MARK_UNKNOWN
-    # What makes no market's worst case worse may pass also where a moved mark has broken the bound.
-    is_wider = after.notional is None or view.notional is None or after.notional > view.notional
-    return AccountReason.GROSS_NOTIONAL if is_wider and gross > limits.gross_notional else None
+    return AccountReason.GROSS_NOTIONAL if gross > limits.gross_notional else None
 
 
 def few_enough_open(limits: AccountLimits, account: AccountView, _: Order) -> AccountReason | None:

@@ -75,7 +75,9 @@ class Exposure:
 @dataclass(slots=True)
 class _Known:
     order: Order
-    asked_us: int = 0
+    sent_us: int = 0
+    touched_us: int = 0
+    """When it was last asked for or told of by itself: a listing that was asked for before says nothing of it."""
     named_us: int = 0
     is_gone: bool = False
 
@@ -156,7 +158,7 @@ class Blotter:
 
     def restore(self, order: Order, sent_us: int, fills: Iterable[Fill] = ()) -> None:
         """Take an order as the log has it, with the trades of it that are booked."""
-        self._orders[order.nonce] = _Known(order, asked_us=sent_us, named_us=sent_us)
+        self._orders[order.nonce] = _Known(order, sent_us=sent_us, named_us=sent_us)
         if order.venue_order_id is not None:
             self._nonces[order.venue_order_id] = order.nonce
             self._fills[order.venue_order_id] = list(fills)
@@ -168,33 +170,34 @@ class Blotter:
 
     def send(self, nonce: int, now_us: int) -> Order:
         """Note that an order is handed to the network."""
-        return self._ask(nonce, self[nonce].sent(), now_us)
+        self._orders[nonce].sent_us = now_us
+        return self._now(nonce, self[nonce].sent(), now_us)
 
     def cancel(self, nonce: int, now_us: int) -> Order:
         """Note that an order's cancel is handed to the network."""
-        return self._ask(nonce, self[nonce].cancelling(), now_us)
+        return self._now(nonce, self[nonce].cancelling(), now_us)
 
     # What the venue answers
 
     def accepted(self, nonce: int, venue_order_id: str, now_us: int) -> Order:
         """Note that the venue took an order."""
-        return self._bind(nonce, venue_order_id, now_us)
+        return self._now(nonce, self._bind(nonce, venue_order_id, now_us), now_us)
 
-    def refused(self, nonce: int) -> Order:
+    def refused(self, nonce: int, now_us: int = 0) -> Order:
         """Note that the venue definitely refused an order."""
-        return self._now(nonce, self[nonce].refused())
+        return self._now(nonce, self[nonce].refused(), now_us)
 
-    def unanswered(self, nonce: int) -> Order:
+    def unanswered(self, nonce: int, now_us: int = 0) -> Order:
         """Note that an order or its cancel got no definite answer: timeout, reset, 5xx, or nothing that can be read."""
-        return self._now(nonce, self[nonce].unanswered())
+        return self._now(nonce, self[nonce].unanswered(), now_us)
 
-    def cancelled(self, nonce: int) -> Order:
+    def cancelled(self, nonce: int, now_us: int = 0) -> Order:
         """Note that the venue definitely took an order out of its book."""
-        return self._now(nonce, self[nonce].ended(OrderState.CANCELLED))
+        return self._now(nonce, self[nonce].ended(OrderState.CANCELLED), now_us)
 
-    def expired(self, nonce: int) -> Order:
+    def expired(self, nonce: int, now_us: int = 0) -> Order:
         """Note that the venue forgot an order because its time was over."""
-        return self._now(nonce, self[nonce].ended(OrderState.EXPIRED))
+        return self._now(nonce, self[nonce].ended(OrderState.EXPIRED), now_us)
 
     # What the venue tells when asked
 
@@ -203,7 +206,7 @@ class Blotter:
         nonce = self._nonces.get(venue_order_id)
         return None if nonce is None else self[nonce]
 
-    def fill(self, fill: Fill) -> bool:
+    def fill(self, fill: Fill, now_us: int = 0) -> bool:
         """Take a trade of ours, in whatever state its order is; False where it was told before.
 
         One whose order the venue has not named to us counts for the position at once and for its order later.
@@ -218,7 +221,7 @@ class Blotter:
         if nonce is None:
             self._loose[fill.venue_order_id] = None
         else:
-            self._now(nonce, self[nonce].with_filled(self._filled(fill.venue_order_id)))
+            self._now(nonce, self[nonce].with_filled(self._filled(fill.venue_order_id)), now_us)
         return True
 
     def claim(self) -> list[tuple[Order, Fill]]:
@@ -233,7 +236,7 @@ class Blotter:
         for nonce, one in ours.items():
             self._bind(nonce, one.venue_order_id, listing.asked_us)
         for nonce, known in self._orders.items():
-            if not known.order.is_live or known.asked_us >= listing.asked_us or nonce in listing.in_flight:
+            if not known.order.is_live or known.touched_us >= listing.asked_us or nonce in listing.in_flight:
                 continue  # what was asked for since then, the listing cannot know
             if nonce in ours:
                 known.is_gone = False
@@ -280,7 +283,7 @@ class Blotter:
         known = self._orders.get(one.nonce)
         if known is None:
             return True
-        is_judged = known.asked_us < listing.asked_us and one.nonce not in listing.in_flight
+        is_judged = known.touched_us < listing.asked_us and one.nonce not in listing.in_flight
         return is_judged and not known.order.is_live
 
     def _is_past(self, known: _Known) -> bool:
@@ -298,7 +301,7 @@ class Blotter:
             if name in self._nonces:
                 continue
             first_us = min(fill.ts_event for fill in fills) + self._arrival_us
-            fitting = (n for n, k in self._orders.items() if k.asked_us <= first_us and _can_be_of(k.order, fills))
+            fitting = (n for n, k in self._orders.items() if k.sent_us <= first_us and _can_be_of(k.order, fills))
             nonce = min(fitting, default=None)
             if nonce is not None:
                 self._bind(nonce, name, now_us)
@@ -318,12 +321,10 @@ class Blotter:
     def _filled(self, venue_order_id: str) -> int:
         return sum(fill.size for fill in self._fills.get(venue_order_id, ()))
 
-    def _ask(self, nonce: int, order: Order, now_us: int) -> Order:
-        self._orders[nonce].asked_us = now_us
-        return self._now(nonce, order)
-
-    def _now(self, nonce: int, order: Order) -> Order:
-        self._orders[nonce].order = order
+    def _now(self, nonce: int, order: Order, now_us: int = 0) -> Order:
+        known = self._orders[nonce]
+        known.order = order
+        known.touched_us = max(known.touched_us, now_us)
         if order.is_live:
             self._live[order.market][nonce] = order
         else:

@@ -173,6 +173,7 @@ class Desk:
                 self._facts.sent(request)
             else:
                 self.counts["cancels"] += 1
+                self.blotter.cancel(request.order.nonce, now_us)
         return self.take(self.venue.submit(orders, now_us))
 
     def working(self, market: Market) -> list[Order]:
@@ -233,10 +234,10 @@ class Desk:
     def _note_why(self, intent: OrderIntent) -> None:
         self._whys[intent.market] = Why(intent.decision_id, Request.of(intent).cause, intent.ts_cause, intent.flags)
 
-    def recover(self, orders: Iterable[RecoveredOrder], trade_ids: Iterable[str]) -> None:
+    def recover(self, orders: Sequence[RecoveredOrder], trade_ids: Iterable[str], now_us: int) -> None:
         """Take the orders and trades that the log holds; positions have been restored before."""
         self.blotter.know(trade_ids)
-        self._facts.restore(orders)
+        self._facts.restore(orders, now_us)
         if self._reconciliation is not None:
             self._reconciliation.restore({market: one.quantity for market, one in self.positions.items()})
 

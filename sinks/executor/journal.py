@@ -28,6 +28,7 @@ __all__ = ["Journal"]
 _KINDS: tuple[type[Record], ...] = (OrderIntent, ExecutionReport, Position, Balance, Command)
 _ANSWER_S = 10.0
 _MOCK_CLUSTER = "mockCluster"
+_LATE = frozenset({KafkaError._MSG_TIMED_OUT, KafkaError._TIMED_OUT})  # noqa: SLF001
 _FENCED = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH})  # noqa: SLF001  librdkafka spells it so
 
 
@@ -175,7 +176,7 @@ class Journal:
     def _error(self, error: KafkaError) -> Exception:
         if error.code() in _FENCED:
             return Fenced(self._owner)
-        if error.retriable():
+        if error.retriable() or error.code() in _LATE:
             return ServiceUnavailable("Kafka", self._settings.kafka_bootstrap, error.str())
         return TerminalError(f"Kafka refused the journal of {self._owner}: {error.str()}. See the broker's log")
 

@@ -108,7 +108,10 @@ class PaperVenue:
 
     def partition(self, number: int) -> PaperPartition:
         """Give a partition, empty where no market is in it."""
-        return self._partitions.setdefault(number, PaperPartition())
+        found = self._partitions.get(number)
+        if found is None:
+            found = self._partitions[number] = PaperPartition()
+        return found
 
     def replace(self, number: int, partition: PaperPartition) -> None:
         """Take a partition as it was before a restart."""

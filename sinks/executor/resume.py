@@ -129,7 +129,7 @@ class PaperLife:
         merge.offset = checkpoint.tick_offset
         merge.clock.now_us = paper.clock_us or None
         desk.begin(partition, paper.offset, paper.clock_us, [resting.intent for resting in paper.orders])
-        desk.recover(recovered(paper), [])
+        desk.recover(recovered(paper), [], 0)
         replay = Replay(desk, self._ours(log, ExecutionReport, partition, checkpoint.executions_end))
         self._report(replay.begin(self._ours(log, OrderIntent, partition, checkpoint.intents_end)))
         start = max(begin, checkpoint.tick_offset + 1 - WARM_UP_TICKS)

@@ -118,7 +118,12 @@ class ExecutorRunner:
             listings,
             account,
             limits_of(settings),
-            tolerance=Tolerance(price_bps=settings.refresh_bps, open_pct=settings.refresh_open_pct),
+            expiry_us=settings.order_expiry_ms * 1_000,
+            tolerance=Tolerance(
+                price_bps=settings.refresh_bps,
+                open_pct=settings.refresh_open_pct,
+                max_age_us=settings.order_expiry_ms * 750,
+            ),
         )
         self._money = self._desk.count_money(starting_of(settings))
         self._valued_us = 0

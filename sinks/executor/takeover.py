@@ -119,9 +119,10 @@ class TakeOver:
     def _recover(self, restored: Restored) -> None:
         """Take up the orders of a venue that has a memory of its own: what became of them, it knows."""
         desk = self._desk
-        recovered = recovered_orders(restored.intents, restored.reports, self._clock() - 10 * desk.expiry_us)
+        now_us = self._clock()
+        recovered = recovered_orders(restored.intents, restored.reports, now_us - 10 * desk.expiry_us)
         listed = [one for one in recovered if one.order.market in desk.listings]
-        desk.recover(listed, [report.trade_id for report in restored.reports if report.trade_id is not None])
+        desk.recover(listed, [report.trade_id for report in restored.reports if report.trade_id is not None], now_us)
 
     def _end_orphans(self, restored: Restored) -> None:
         """End the orders that were open and that the venue, having none or another memory, knows nothing of."""

@@ -45,7 +45,7 @@ def told(published: Published) -> list[tuple[int, int | str]]:
     return found
 
 
-ALL = [(1, 0), (2, 0), (3, 0), (4, 0), (4, 1), (5, "BREAKER_DISCONNECT"), (5, 0)]
+ALL = [(1, 0), (2, 0), (3, 0), (4, 0), (4, 1), (5, "BREAKER_OPEN"), (5, 0)]
 
 
 def test_without_a_predecessor_everything_is_published() -> None:

@@ -12,7 +12,7 @@ from schemas.instruments import Instruments
 from schemas.numbers import AMOUNT_SCALE, NOTIONAL_SCALE, PRICE_SCALE, SIZE_SCALE, to_units
 from schemas.reasons import AccountReason
 from schemas.records import Instrument, Market
-from sinks.executor.account_rules import denial, instrument_fits, price_sane
+from sinks.executor.account_rules import denial, gross_notional_within, instrument_fits, price_sane
 from sinks.executor.account_view import AccountLimits, AccountView, MarketView, Money, Purse
 from sinks.executor.blotter import Exposure
 from sinks.executor.money_rules import balance_enough, losses_within, margin_enough
@@ -258,3 +258,15 @@ def test_an_order_that_no_rule_objects_to_is_sent() -> None:
 
     assert denial(LIMITS, held, order(PERP, Side.SELL, "0.5", "10")) is None
     assert denial(LIMITS, held, order(SPOT, Side.SELL, "0.5", "10")) is None
+
+
+# All positions together
+
+
+def test_what_makes_a_position_smaller_passes_though_another_mark_is_not_known() -> None:
+    """One lost feed does not keep the rest from being closed; what makes it larger waits for the mark."""
+    unknown = replace(view(OTHER_PERP, "1"), mark=None)
+    held = account((PERP, view(PERP, "100")), (OTHER_PERP, unknown))
+
+    assert gross_notional_within(LIMITS, held, order(PERP, Side.SELL, "0.5", "100")) is None
+    assert gross_notional_within(LIMITS, held, order(PERP, Side.BUY, "0.5", "1")) is AccountReason.MARK_UNKNOWN
