@@ -159,6 +159,7 @@ class ExecutorRunner:
             self._books,
             clock,
             on_tick=self._supervisor.on_tick,
+            tell=self._note,
         )
         self._kept_us = clock()
         self._producer = RecordProducer(settings, (DeadLetter, Metric, Alert))

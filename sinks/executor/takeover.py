@@ -15,6 +15,7 @@ from sinks.executor.bookkeeping import Bookkeeping
 from sinks.executor.desk import Desk
 from sinks.executor.journal import Journal
 from sinks.executor.merge import Merge
+from sinks.executor.notice import Notice
 from sinks.executor.paper import PaperVenue
 from sinks.executor.port import RemoteVenue
 from sinks.executor.positions import with_instrument, zero_position
@@ -32,6 +33,7 @@ class TakeOver:
     Args:
         merges: By partition.
         on_tick: Told of every tick that is read again.
+        tell: Tells people.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class TakeOver:
         clock: Clock,
         *,
         on_tick: Callable[[Tick], None],
+        tell: Callable[[Notice], None],
     ) -> None:
         self._settings = settings
         self._decoder = decoder
@@ -53,11 +56,10 @@ class TakeOver:
         self._clock = clock
         self._ticks = topic_of(Tick).full_name(settings.topic_prefix)
         self._decisions = topic_of(QuoteDecision).full_name(settings.topic_prefix)
-        self._life = (
-            PaperLife(settings, decoder, desk, desk.venue, merges, journal, on_tick=on_tick, report=books.add)
-            if isinstance(desk.venue, PaperVenue)
-            else None
-        )
+        self._life: PaperLife | None = None
+        if isinstance(desk.venue, PaperVenue):
+            parts = (settings, decoder, desk, desk.venue, merges, journal)
+            self._life = PaperLife(*parts, on_tick=on_tick, report=books.add, tell=tell)
 
     def run(self, partitions: Iterable[int]) -> list[TopicPartition]:
         """Restore everything; gives where to read ticks and decisions on: those from now, these from where we stand.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import Producer
 
 from infra.local.mock_kafka import MockCluster
 from infra.runtime.settings import Settings
@@ -26,6 +27,7 @@ from schemas.records import (
     QuoteDecision,
 )
 from schemas.topics import TOPICS
+from sinks.executor import resume
 from sinks.executor.runner import ExecutorRunner
 from sinks.instruments import load_instruments, read_instruments
 from sinks.stop import Stop
@@ -139,6 +141,49 @@ def test_a_new_executor_goes_on_from_the_log(run: Run, kafka: Kafka) -> None:
         assert (restored.executions_offset, restored.fill_count) == (1, 2)
 
     assert statuses(kafka)[2:] == [(OrderStatus.CANCELLED, "EXECUTOR_RESTARTED")]
+
+
+def test_a_new_executor_knows_the_book_that_the_last_one_saw(
+    run: Run, kafka: Kafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From its checkpoint: the snapshot itself is too far back to be read again."""
+    monkeypatch.setattr(resume, "WARM_UP_TICKS", 0)
+    market = Market(kafka)
+    with run():
+        market.book(0)
+        market.decide(0, ("0.2501", "40"))
+        market.sell(60, "0.2490", "1")
+        eventually(lambda: len(statuses(kafka)) == 2)
+    before = len(statuses(kafka))
+
+    with run():
+        times = iter(range(200, 60_000, 200))
+
+        def is_said() -> bool:
+            at_ms = next(times)
+            market.decide(at_ms, ("0.2501", "40"))  # the first one only values the position that is held
+            market.sell(at_ms + 60, "0.2490", "1")
+            return len(statuses(kafka)) > before
+
+        eventually(is_said)
+
+    assert statuses(kafka)[before] == (OrderStatus.OPEN, None)
+
+
+def test_a_checkpoint_that_cannot_be_read_ends_what_was_open(run: Run, kafka: Kafka, settings: Settings) -> None:
+    """And is told to people."""
+    key = f"executor|paper|demo|{PARTITION}"
+    producer = Producer({"bootstrap.servers": settings.kafka_bootstrap})
+    producer.produce("state.executor", b"junk", key, partition=PARTITION)
+    assert producer.flush(10) == 0
+    kafka.write(position(0, executions_partition=PARTITION), partition=PARTITION)
+    kafka.write(execution(1, last_size=size("2"), filled_size=size("2")), partition=PARTITION)
+
+    with run():
+        pass
+
+    assert statuses(kafka)[1:] == [(OrderStatus.CANCELLED, "EXECUTOR_RESTARTED")]
+    assert "CHECKPOINT_REFUSED" in [alert.code for n in range(PARTITIONS) for alert in kafka.read(Alert, n)]
 
 
 def test_decisions_from_before_the_start_are_not_acted_on(run: Run, kafka: Kafka) -> None:
