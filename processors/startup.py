@@ -24,8 +24,9 @@ from processors.kernel.normalise import NormaliseConfig
 from processors.kernel.pipeline import PipelineConfig, Stage
 from processors.kernel.quotingconfig import QuotingConfig
 from processors.kernel.risk import MarketLimits
-from processors.microbatch.account import ACCOUNT_RECORDS
+from processors.microbatch.account import account_records
 from processors.microbatch.engine import TICKS, MicroBatchEngine
+from schemas.enums import Mode
 from schemas.errors import ConfigurationError, FlashMMError, ServiceUnavailable
 from schemas.instruments import DEFAULT_PATH, Instruments
 from schemas.registry import Registry
@@ -113,6 +114,8 @@ def pipeline_config(settings: Settings) -> PipelineConfig:
             frequency_hz=settings.quote_frequency_hz,
             gamma=settings.risk_aversion,
             max_orders_per_s=settings.max_orders_per_s,
+            shows_own=settings.executor_mode is Mode.CITREX,
+            own_grace_us=settings.own_order_grace_ms * 1_000,
             jump_bps=settings.pull_jump_bps,
             limits=_limits(settings),
             breakers=_breakers(settings),
@@ -143,7 +146,7 @@ def _breakers(settings: Settings) -> BreakerLimits:
         extreme_window_us=settings.extreme_window_ms * 1_000,
         extreme_volatility_bps=settings.extreme_volatility_bps,
         extreme_rest_us=settings.extreme_rest_ms * 1_000,
-        trial_us=settings.market_trial_ms * 1_000,
+        trial_us=settings.breaker_trial_ms * 1_000,
     )
 
 
@@ -254,7 +257,10 @@ def describe(engine: MicroBatchEngine, settings: Settings, *, is_batching: bool,
         prefix=settings.topic_prefix or None,
         reads={
             TICKS: "batches, split and decoded by compiled code" if is_batching else "single records",
-            **{topic_of(kind).full_name(settings.topic_prefix): "single records" for kind in ACCOUNT_RECORDS},
+            **{
+                topic_of(kind).full_name(settings.topic_prefix): "single records"
+                for kind in account_records(engine.config.quoting)
+            },
         },
         writes="batches built by compiled code" if is_prebuilding else "batches built by aiokafka",
         connection="ours" if is_lean else "aiokafka's",

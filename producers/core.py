@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from schemas.reasons import DeadLetterReason
-from schemas.records import Tick
+from schemas.records import Instrument, Tick
 
 __all__ = ["BadFrame", "Counted", "Effects", "Fetch", "Measured", "Source"]
 
@@ -51,6 +51,7 @@ class Effects:
     Attributes:
         ticks: Go to `market.ticks`, in order.
         bad: Go to `ops.dead-letters`.
+        instruments: What the venue says of its markets; go to `reference.instruments`.
         send: Text frames to send on the socket.
         fetch: REST requests to make; the answers come back through `Source.fetched`.
         reconnect: Not None: drop the connection and connect anew, for this reason (logged, counted).
@@ -58,6 +59,7 @@ class Effects:
 
     ticks: list[Tick] = field(default_factory=list)
     bad: list[BadFrame] = field(default_factory=list)
+    instruments: list[Instrument] = field(default_factory=list)
     send: list[str] = field(default_factory=list)
     fetch: list[Fetch] = field(default_factory=list)
     reconnect: str | None = None
@@ -66,6 +68,7 @@ class Effects:
         """Append another's effects to these."""
         self.ticks += other.ticks
         self.bad += other.bad
+        self.instruments += other.instruments
         self.send += other.send
         self.fetch += other.fetch
         self.reconnect = self.reconnect or other.reconnect

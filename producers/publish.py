@@ -26,7 +26,7 @@ from schemas.codec import Codec
 from schemas.enums import Severity, TickKind
 from schemas.errors import ConfigurationError, ServiceUnavailable
 from schemas.instruments import Instruments, partition_for
-from schemas.records import Alert, DeadLetter, Market, Metric, Tick
+from schemas.records import Alert, DeadLetter, Instrument, Market, Metric, Tick
 from schemas.registry import Registry
 from schemas.topics import topic_of
 
@@ -44,7 +44,7 @@ class TickPublisher:
 
     Args:
         producer_config: Settings of confluent-kafka's producer (`infra.runtime.kafka.producer_config`).
-        tick, dead_letter, metric, alert: Codecs of the records that a producer writes.
+        tick, dead_letter, metric, alert, instrument: Codecs of the records that a producer writes.
         instruments: Name the partitioning group of each market.
         partitions: Partition count of `market.ticks`.
         prefix: Topic prefix of the run; `market.ticks` itself has none.
@@ -59,6 +59,7 @@ class TickPublisher:
         dead_letter: Codec,
         metric: Codec,
         alert: Codec,
+        instrument: Codec,
         instruments: Instruments,
         partitions: int,
         clock: Clock,
@@ -67,7 +68,7 @@ class TickPublisher:
     ) -> None:
         self._bootstrap = str(producer_config["bootstrap.servers"])
         self._producer = Producer(dict(producer_config))
-        self._codecs = {codec.record: codec for codec in (tick, dead_letter, metric, alert)}
+        self._codecs = {codec.record: codec for codec in (tick, dead_letter, metric, alert, instrument)}
         self._topics = {record: topic_of(record).full_name(prefix) for record in self._codecs}
         self._instruments = instruments
         self._partitions = partitions
@@ -110,7 +111,7 @@ class TickPublisher:
             )
 
     async def publish(self, effects: Effects, source: Source) -> None:
-        """Write a source's ticks, in order, and its bad frames; waits while the client's queue is full.
+        """Write a source's ticks, in order, its bad frames and its instruments; waits while the client's queue is full.
 
         Raises:
             ServiceUnavailable: an earlier record was not delivered; what follows must not be written past it.
@@ -124,6 +125,10 @@ class TickPublisher:
         for bad in effects.bad:
             await self._write(self._dead_letter(bad, source), f"producer.{source.name}")
             counters[f"bad_{bad.reason.lower()}"] += 1
+        for instrument in effects.instruments:
+            _, partition = self._home(*instrument.market)
+            await self._write(instrument, "|".join(instrument.market), partition)
+            counters["instruments"] += 1
         self._poll()
 
     async def report(self, source: Source, counters: Mapping[str, int]) -> None:
@@ -219,8 +224,11 @@ class TickPublisher:
         )
         await self._write(alert, component)
 
-    async def _write(self, record: Alert | DeadLetter | Metric, key: str) -> None:
-        await self._produce(self._topics[type(record)], key.encode(), self._codecs[type(record)].encode(record))
+    async def _write(
+        self, record: Alert | DeadLetter | Metric | Instrument, key: str, partition: int | None = None
+    ) -> None:
+        value = self._codecs[type(record)].encode(record)
+        await self._produce(self._topics[type(record)], key.encode(), value, partition)
 
     async def _produce(self, topic: str, key: bytes, value: bytes, partition: int | None = None) -> None:
         self._raise_failure()
@@ -275,7 +283,8 @@ def build_publisher(settings: Settings, instruments: Instruments, clock: Clock) 
         ConfigurationError: a schema is not registered.
     """
     with Registry(settings.registry_url) as registry:
-        tick, dead_letter, metric, alert = (registry.codec(record) for record in (Tick, DeadLetter, Metric, Alert))
+        records = (Tick, DeadLetter, Metric, Alert, Instrument)
+        tick, dead_letter, metric, alert, instrument = (registry.codec(record) for record in records)
     limits = ShedLimits(
         queue_percent=settings.shed_queue_pct,
         age_us=settings.shed_backlog_ms * 1_000,
@@ -292,6 +301,7 @@ def build_publisher(settings: Settings, instruments: Instruments, clock: Clock) 
         dead_letter=dead_letter,
         metric=metric,
         alert=alert,
+        instrument=instrument,
         instruments=instruments,
         partitions=settings.kafka_partitions,
         clock=clock,

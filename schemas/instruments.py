@@ -15,7 +15,7 @@ from schemas.numbers import PRICE_SCALE, SIZE_SCALE, to_units
 from schemas.reasons import DeadLetterReason
 from schemas.records import Instrument, Market
 
-__all__ = ["DEFAULT_PATH", "Instrument", "Instruments", "market_group", "partition_for"]
+__all__ = ["DEFAULT_PATH", "Instrument", "Instruments", "assets_of", "market_group", "partition_for"]
 
 _KINDS = ("clob", "amm")
 _FEE_SCALE = 6
@@ -48,6 +48,12 @@ _QUOTE_ASSETS = sorted(
 def market_group(symbol: str) -> str:
     """Give the partitioning group of a symbol that has no instrument: its base asset."""
     return symbol.partition("/")[0]
+
+
+def assets_of(symbol: str) -> tuple[str, str]:
+    """Give the base and the quote asset of a canonical symbol: of SEI/USDC-PERP, SEI and USDC."""
+    base, _, quote = symbol.partition("/")
+    return base, quote.partition("-")[0]
 
 
 class Instruments:

@@ -365,6 +365,7 @@ class QuoteDecision(Record):
     instrument: Instrument | None = None
     breakers: tuple[str, ...] = ()
     inference_us: int | None = None
+    orders_offset: int | None = None
     flags: int = 0
     cause_topic: str
     cause_partition: int
@@ -462,6 +463,7 @@ class Position(Record):
     average_price: int | None = None
     realised_pnl: int
     funding: int | None = None
+    accrued_funding: int | None = None
     mark: int | None = None
     unrealised_pnl: int | None = None
     fill_count: int
@@ -488,11 +490,20 @@ class Balance(Record):
     equity: int | None = None
     margin_used: int | None = None
     margin_available: int | None = None
+    deposits: int | None = None
     peak_equity: int | None = None
     day_equity: int | None = None
     ts_day: int | None = None
+    breach: str | None = None
     ts_update: int
     flags: int = 0
+
+    @property
+    def drawdown(self) -> int | None:
+        """How far equity is below its greatest, in 1e-18."""
+        if self.equity is None or self.peak_equity is None:
+            return None
+        return max(0, self.peak_equity - self.equity)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

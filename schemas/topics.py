@@ -36,7 +36,7 @@ class Topic:
 
     Attributes:
         name: Name without the prefix of a run.
-        record: Class of its values; None for bytes that are not Avro (snapshots).
+        record: Class of its values; None for bytes that are not Avro (state).
         key: What the key is made of, in words; several parts are joined by `|`.
         priority: How much of a slow broker it gets.
         is_output: Whether `FLASHMM_TOPIC_PREFIX` applies: all but the shared inputs.
@@ -143,6 +143,16 @@ _CATALOGUE = (
         "stage set|partition|slot|part",
         Priority.LOW,
         "Chunks and manifests of the workers' state.",
+        is_compacted=True,
+        retention_ms=-1,
+        config={"segment.bytes": str(16 * 1024 * 1024), "segment.ms": str(_HOUR_MS)},
+    ),
+    Topic(
+        "state.executor",
+        None,
+        "executor|mode|account|partition",
+        Priority.LOW,
+        "Where the paper venue stands in each partition: a restart goes on from there.",
         is_compacted=True,
         retention_ms=-1,
         config={"segment.bytes": str(16 * 1024 * 1024), "segment.ms": str(_HOUR_MS)},

@@ -59,6 +59,7 @@ class InfluxConnector:
         "signals.predictions",
         "trading.executions",
         "trading.positions",
+        "account.balances",
         "ops.metrics",
     )
 

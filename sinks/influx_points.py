@@ -1,7 +1,7 @@
 """From records to InfluxDB points. Pure; see docs/influx.md for the measurements.
 
 Exact integers in schema units carry the name of the number and `_units`; the float beside it is for display. Amounts of
-1e-17 do not fit InfluxDB's integers and are exact texts (`_exact`) beside a float.
+1e-17 and 1e-18 do not fit InfluxDB's integers and are exact texts (`_exact`) beside a float.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import zlib
 from collections.abc import Iterable
 
 from schemas.enums import OrderStatus
-from schemas.numbers import NOTIONAL_SCALE, PRICE_SCALE, SIZE_SCALE, format_units
+from schemas.numbers import AMOUNT_SCALE, NOTIONAL_SCALE, PRICE_SCALE, SIZE_SCALE, format_units
 from schemas.records import (
+    Balance,
     Bar,
     ExecutionReport,
     FeatureVector,
@@ -50,6 +51,8 @@ def points_of(record: Record) -> Iterable[Point]:
             yield _fill(record)
         case Position():
             yield _position(record)
+        case Balance():
+            yield _balance(record)
         case Metric():
             yield from _metric(record)
 
@@ -133,10 +136,30 @@ def _position(position: Position) -> Point:
         **_amount("cash", position.cash),
         **_amount("fees", position.fees),
         **_amount("realised_pnl", position.realised_pnl),
+        **_price("mark", position.mark),
+        **_amount("unrealised_pnl", position.unrealised_pnl),
+        **_amount("funding", position.funding, AMOUNT_SCALE),
+        **_amount("accrued_funding", position.accrued_funding, AMOUNT_SCALE),
         "fill_count": position.fill_count,
     }
     tags = {**_market(position), "mode": str(position.mode), "account": position.account}
     return Point("positions", tags, fields, position.ts_update * _SLOTS)
+
+
+def _balance(balance: Balance) -> Point:
+    fields: Fields = {
+        **_amount("quantity", balance.quantity, AMOUNT_SCALE),
+        **_amount("equity", balance.equity, AMOUNT_SCALE),
+        **_amount("deposits", balance.deposits, AMOUNT_SCALE),
+        **_amount("margin_used", balance.margin_used, AMOUNT_SCALE),
+        **_amount("margin_available", balance.margin_available, AMOUNT_SCALE),
+        **_amount("peak_equity", balance.peak_equity, AMOUNT_SCALE),
+        **_amount("day_equity", balance.day_equity, AMOUNT_SCALE),
+        **_amount("drawdown", balance.drawdown, AMOUNT_SCALE),
+        "breach": balance.breach,
+    }
+    tags = {"venue": balance.venue, "asset": balance.asset, "mode": str(balance.mode), "account": balance.account}
+    return Point("balances", tags, fields, balance.ts_update * _SLOTS)
 
 
 def _metric(metric: Metric) -> Iterable[Point]:
@@ -176,5 +199,5 @@ def _number(name: str, units: int | None, scale: int) -> Fields:
     return {} if units is None else {name: units / 10**scale, f"{name}_units": units}
 
 
-def _amount(name: str, units: int) -> Fields:
-    return {name: units / 10**NOTIONAL_SCALE, f"{name}_exact": format_units(units, NOTIONAL_SCALE)}
+def _amount(name: str, units: int | None, scale: int = NOTIONAL_SCALE) -> Fields:
+    return {} if units is None else {name: units / 10**scale, f"{name}_exact": format_units(units, scale)}

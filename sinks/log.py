@@ -6,19 +6,25 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from infra.runtime.kafka import consumer_config
 from infra.runtime.settings import Settings
-from schemas.errors import CodecError, ServiceUnavailable
+from schemas.errors import CodecError, ConfigurationError, ServiceUnavailable
 from schemas.records import Record
 from sinks.decoding import Decoder, delivery_of
 
 __all__ = ["LogReader", "log_reader"]
 
 _ANSWER_S = 10.0
+_LOOK_BACK, _LOOK_FURTHER = 64, 8
 # A partition that was just created is led a moment later.
 _LEADERLESS = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
+_MISSING = (
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001  librdkafka spells it so
+    KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001
+)
 
 
 class LogReader:
@@ -33,6 +39,7 @@ class LogReader:
         """Give the first offset of a partition and the one after its last.
 
         Raises:
+            ConfigurationError: there is no such topic or partition.
             ServiceUnavailable: the broker does not answer in time.
         """
         deadline = time.monotonic() + _ANSWER_S
@@ -40,6 +47,10 @@ class LogReader:
             try:
                 start, end = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_ANSWER_S)
             except KafkaException as error:
+                if error.args[0].code() in _MISSING:
+                    problem = f"{self._settings.kafka_bootstrap} has no partition {partition} of {topic}"
+                    fix = "Run `flashmm topics create`"
+                    raise ConfigurationError("FLASHMM_KAFKA_BOOTSTRAP", problem, fix) from error
                 if error.args[0].code() not in _LEADERLESS or time.monotonic() > deadline:
                     raise self._unavailable(f"{topic} {partition}: {error.args[0].str()}") from error
                 time.sleep(0.05)
@@ -52,6 +63,34 @@ class LogReader:
         Raises:
             ServiceUnavailable: the broker does not answer in time.
         """
+        for message in self._messages(topic, partition, start, end):
+            delivery = delivery_of(message)
+            try:
+                yield self._decoder.decode(delivery), delivery.offset
+            except CodecError:
+                continue  # the sinks that consume the topic describe it as a dead letter
+
+    def last_value(self, topic: str, partition: int, key: bytes) -> bytes | None:
+        """Give the last value of a key; None where it has none.
+
+        Raises:
+            ServiceUnavailable: the broker does not answer in time.
+        """
+        start, end = self.ends(topic, partition)
+        first, back = end, _LOOK_BACK
+        while first > start:
+            # From the end backwards, further each time: compaction may not have come to hours of them yet.
+            last, first = first, max(start, first - back)
+            value: bytes | None = None
+            for message in self._messages(topic, partition, first, last):
+                if message.key() == key:
+                    value = message.value()
+            if value is not None:
+                return value
+            back *= _LOOK_FURTHER
+        return None
+
+    def _messages(self, topic: str, partition: int, start: int, end: int) -> Iterator[Message]:
         offset = start
         if start < end:
             self._consumer.assign([TopicPartition(topic, partition, start)])
@@ -63,12 +102,9 @@ class LogReader:
             if message is None or error is not None:
                 why = error.str() if error is not None else "no answer"
                 raise self._unavailable(f"reading {topic} {partition}: {why}")
-            delivery = delivery_of(message)
-            offset = delivery.offset + 1
-            try:
-                yield self._decoder.decode(delivery), delivery.offset
-            except CodecError:
-                continue  # the sinks that consume the topic describe it as a dead letter
+            offset = delivery_of(message).offset + 1
+            if offset <= end:  # the last offset of a span may be a hole
+                yield message
 
     def _unavailable(self, detail: str) -> ServiceUnavailable:
         return ServiceUnavailable("Kafka", self._settings.kafka_bootstrap, detail)

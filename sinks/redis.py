@@ -55,6 +55,7 @@ class RedisConnector:
         "market.bars",
         "trading.quotes",
         "trading.positions",
+        "account.balances",
         "ops.alerts",
         "ops.metrics",
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from schemas.records import Alert, Bar, Book, Position, Quote, QuoteDecision, Record, Trade
+from schemas.records import Alert, Balance, Bar, Book, Position, Quote, QuoteDecision, Record, Trade
 from sinks.decoding import Delivery
 from sinks.plain import plain, to_json
 
@@ -109,6 +109,8 @@ class Plan:
                 self._add_decision(record, delivery)
             case Position():
                 self._add_position(record, delivery)
+            case Balance():
+                self._add_balance(record, delivery)
             case Alert():
                 text = to_json(plain(record))
                 self._keep_hot("flashmm:alerts", _ALERTS_KEPT, record.ts_alert, text, delivery)
@@ -163,8 +165,8 @@ class Plan:
     def _add_decision(self, decision: QuoteDecision, delivery: Delivery) -> None:
         text = to_json(plain(decision))
         owner = f"{decision.mode}:{decision.account}:{decision.venue}:{decision.symbol}"
-        at = (decision.ts_grid, decision.epoch)
-        self._set_latest(f"flashmm:decision:{owner}", _Version(("ts_grid", "epoch"), at, text, _DAY_S, delivery))
+        at = (decision.ts_grid, decision.sequence)
+        self._set_latest(f"flashmm:decision:{owner}", _Version(("ts_grid", "sequence"), at, text, _DAY_S, delivery))
         self._publish(f"flashmm:pub:decisions:{owner}", text, delivery)
 
     def _add_position(self, position: Position, delivery: Delivery) -> None:
@@ -174,6 +176,13 @@ class Plan:
         version = _Version(("ts_update", "executions_offset"), at, text, _FOR_EVER, delivery)
         self._set_latest(f"flashmm:position:{owner}", version)
         self._publish(f"flashmm:pub:positions:{owner}", text, delivery)
+
+    def _add_balance(self, balance: Balance, delivery: Delivery) -> None:
+        text = to_json(plain(balance))
+        owner = f"{balance.mode}:{balance.account}:{balance.venue}:{balance.asset}"
+        at = (balance.ts_update, balance.flags)
+        self._set_latest(f"flashmm:balance:{owner}", _Version(("ts_update", "flags"), at, text, _FOR_EVER, delivery))
+        self._publish(f"flashmm:pub:balances:{owner}", text, delivery)
 
     def _set_latest(self, key: str, version: _Version) -> None:
         held = self._latest.get(key)

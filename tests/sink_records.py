@@ -15,6 +15,7 @@ from schemas.codec import Codec
 from schemas.enums import BarState, BookState, Mode, OrderStatus, Side, Timeframe
 from schemas.numbers import PRICE_SCALE, SIZE_SCALE, to_units
 from schemas.records import (
+    Balance,
     Bar,
     Book,
     BookLevel,
@@ -149,6 +150,23 @@ def position(offset: int, **changes: Any) -> Position:
     return Position(**(fields | changes))
 
 
+def balance(offset: int, **changes: Any) -> Balance:
+    fields: dict[str, Any] = {
+        "mode": Mode.PAPER,
+        "account": "demo",
+        "venue": VENUE,
+        "asset": "USDC",
+        "quantity": 99 * 10**18,
+        "equity": 100 * 10**18 + 1,
+        "deposits": 100 * 10**18,
+        "peak_equity": 103 * 10**18,
+        "day_equity": 101 * 10**18,
+        "ts_day": NOW_US - NOW_US % 86_400_000_000,
+        "ts_update": NOW_US + offset,
+    }
+    return Balance(**(fields | changes))
+
+
 def execution(number: int, **changes: Any) -> ExecutionReport:
     fields: dict[str, Any] = {
         "execution_id": f"o|{number}",
@@ -182,7 +200,8 @@ class Kafka:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._producer = Producer({"bootstrap.servers": settings.kafka_bootstrap, "acks": "all"})
+        self._producer = Producer({"bootstrap.servers": settings.kafka_bootstrap, "acks": "all", "linger.ms": 0})
+        self._codecs: dict[type[Record], Codec] = {}
 
     def write(self, *records: Record, partition: int = 0, key: str | None = None) -> None:
         for record in records:
@@ -219,8 +238,10 @@ class Kafka:
                 records.append(codec.decode(message.value()))
 
     def _codec(self, kind: type[Record]) -> Codec:
-        with Registry(self._settings.registry_url) as registry:
-            return registry.codec(kind)
+        if kind not in self._codecs:
+            with Registry(self._settings.registry_url) as registry:
+                self._codecs[kind] = registry.codec(kind)
+        return self._codecs[kind]
 
     def committed(self, group: str, kind: type[Record], partition: int = 0) -> int:
         """The offset that a group committed; negative for none."""

@@ -12,6 +12,7 @@ from infra.bench.worker import ROOT, Workers
 from infra.local.process import Child
 from schemas.errors import StateError
 from schemas.records import OrderIntent
+from sinks.instruments import load_instruments
 
 __all__ = ["tick_to_order"]
 
@@ -32,6 +33,7 @@ def tick_to_order(
         StateError: no order was sent, so nothing was measured.
     """
     run = ground.run("orders")
+    load_instruments(run.settings)
     with Workers(run, stages=_STAGES, quoted_venues=_VENUE) as workers, _Executor(run) as executor:
         workers.wait_owned(_READY_S)
         before = len(workers.samples)

@@ -6,6 +6,7 @@ import getpass
 import socket
 import sys
 import uuid
+from dataclasses import asdict
 from enum import StrEnum, unique
 from typing import Annotated, Any
 
@@ -13,9 +14,8 @@ import typer
 
 from infra.cli.output import ExitCode, print_json, print_table
 from infra.runtime.clock import wall_clock_us
-from infra.runtime.settings import load_settings
+from infra.runtime.settings import Settings, load_settings
 from schemas.enums import ControlAction, ControlLevel, Mode
-from schemas.errors import ConfigurationError
 from schemas.numbers import PRICE_SCALE, SIZE_SCALE, format_units
 from schemas.records import Command
 from sinks.executor.operator import AuditTrail, Holdings, await_empty, read_audit, read_holdings, send_command
@@ -72,7 +72,8 @@ def halt(
     settings = load_settings()
     account, mode = account or settings.account, mode or settings.executor_mode
     if direct:
-        _direct(level)
+        _direct(level, settings, account, is_confirmed=yes, as_json=as_json)
+        return
     if level is Level.STATUS:
         _show(read_audit(settings, mode, account), mode, account, as_json=as_json)
         return
@@ -101,11 +102,26 @@ def resume(account: Account = None, mode: OfMode = None, reason: Reason = "", as
     _report(read_audit(settings, mode, account), command, offset, holdings, as_json=as_json)
 
 
-def _direct(level: Level) -> None:
+def _direct(level: Level, settings: Settings, account: str, *, is_confirmed: bool, as_json: bool) -> None:
+    """Cancel at the venue itself; no rung is gone to, so an executor that still runs places anew."""
     if level is not Level.CANCEL_ALL:
         typer.echo("flashmm: --direct goes with cancel-all alone", err=True)
         raise typer.Exit(ExitCode.USAGE)
-    raise ConfigurationError("--direct", "no adapter of a venue can cancel by itself yet", "Leave --direct out")
+    if not is_confirmed:
+        _confirm(level, account)
+    # Imported here: no other command of the ladder signs.
+    from sinks.executor.citrex_direct import cancel_all_directly
+
+    result = cancel_all_directly(settings)
+    if as_json:
+        print_json({**asdict(result), "is_done": result.is_done})
+    else:
+        rows = [(product.symbol, product.problem or "cancelled") for product in result.products]
+        print_table(("product", "result"), rows, title=f"{result.venue}, sub-account {result.sub_account_id}")
+        left = "not known" if result.orders_left is None else result.orders_left
+        print(f"open orders left: {left}")
+    if not result.is_done:
+        raise typer.Exit(ExitCode.ERROR)
 
 
 def _confirm(level: Level, account: str) -> None:

@@ -23,6 +23,7 @@ _COMMANDS = {
     "sink": ("infra.cli.sink", "sink_app"),
     "replay": ("infra.cli.replay", "replay"),
     "simulate": ("infra.cli.simulate", "simulate_app"),
+    "preflight": ("infra.cli.preflight", "preflight"),
     "halt": ("infra.cli.halt", "halt"),
     "resume": ("infra.cli.halt", "resume"),
     "train": ("infra.cli.train", "train"),

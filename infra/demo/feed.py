@@ -67,6 +67,7 @@ class Feed:
             book=self._document(f"flashmm:book:{name}"),
             decision=self._document(f"flashmm:decision:{self._owner}:{name}"),
             positions=self._documents(f"flashmm:position:{self._owner}:*"),
+            balances=self._documents(f"flashmm:balance:{self._owner}:*"),
             quotes=quotes,
             bars=self._bars(),
         )

@@ -55,6 +55,7 @@ class ViewModel:
     book: Document | None = None
     decision: Document | None = None
     positions: Sequence[Document] = ()
+    balances: Sequence[Document] = ()
     quotes: Sequence[Document] = ()
     bars: Sequence[Document] = field(default_factory=tuple)
 
@@ -167,22 +168,30 @@ def _decision_line(decision: Document | None) -> str:
 
 def _positions(model: ViewModel) -> RenderableType:
     table = Table(expand=True, box=None, padding=(0, 1, 0, 0), pad_edge=False)
-    for name in ("market", "position", "PnL", "fills"):
+    for name in ("market", "position", "PnL", "open", "fills"):
         table.add_column(name, justify="left" if name == "market" else "right", no_wrap=True)
-    mids = {(q["venue"], q["symbol"]): _mid(q) for q in model.quotes}
     for position in model.positions:
-        mark = mids.get((position["venue"], position["symbol"]))
-        quantity = Decimal(position["quantity"])
-        worth = Decimal(0) if quantity == 0 else (quantity * mark if mark is not None else None)
-        pnl = None if worth is None else Decimal(position["cash"]) + worth - Decimal(position["fees"])
+        open_pnl = position["unrealised_pnl"]
+        is_flat = Decimal(position["quantity"]) == 0
         table.add_row(
             position["symbol"],
             position["quantity"],
-            "?" if pnl is None else f"{pnl:+.4f}",
+            f"{Decimal(position['realised_pnl']) - Decimal(position['fees']) + Decimal(position['funding'] or 0):+.2f}",
+            "" if is_flat else "?" if open_pnl is None else f"{Decimal(open_pnl):+.2f}",
             str(position["fill_count"]),
         )
     mode = model.positions[0]["mode"] if model.positions else "paper"
-    return Panel(table, title=f"Positions ({mode} only)", border_style="blue", padding=0)
+    title = f"Positions ({mode} only)"
+    return Panel(table, title=title, subtitle=_equity_line(model.balances), border_style="blue", padding=0)
+
+
+def _equity_line(balances: Sequence[Document]) -> str:
+    known = [balance for balance in balances if balance["equity"] is not None and balance["peak_equity"] is not None]
+    if not balances or len(known) < len(balances):
+        return "equity ?" if balances else ""
+    equity = sum(Decimal(balance["equity"]) for balance in known)
+    drawdown = sum(max(Decimal(0), Decimal(b["peak_equity"]) - Decimal(b["equity"])) for b in known)
+    return f"equity {equity:.2f}, drawdown {drawdown:.2f}"
 
 
 def _mid(quote: Document) -> Decimal | None:

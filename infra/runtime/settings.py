@@ -192,6 +192,19 @@ class Settings(BaseSettings):
     max_gross_quote: str = Field(
         "10000", description="Value of all positions of an account together if every open order fills, at most."
     )
+    max_drawdown_quote: str = Field(
+        "2000", description="Loss from the best that an account has been worth; beyond it only reductions are sent."
+    )
+    max_daily_loss_quote: str = Field(
+        "1000", description="Loss since the UTC day began; beyond it only reductions are sent."
+    )
+    order_price_band_bps: int = Field(
+        1_000, ge=1, le=10_000, description="Distance of an order's price from the market's last trade, at most."
+    )
+    paper_balances: str = Field(
+        "USDC=100000,USDT=100000,USD=100000,SEI=200000,WETH=50,BTC=5",
+        description="What a paper or dry-run account begins with at each venue: ASSET=AMOUNT, comma-separated.",
+    )
     max_open_orders: int = Field(100, ge=1, description="Open orders of an account, at most.")
     max_sends_per_s: int = Field(100, ge=2, description="Requests to a venue a second and account, at most.")
     sends_for_cancels: int = Field(
@@ -199,6 +212,11 @@ class Settings(BaseSettings):
     )
     dead_man_ms: int = Field(
         2_000, ge=200, description="Orders of a market are cancelled when no decision came for it for longer."
+    )
+    commands_stale_ms: int = Field(
+        5_000,
+        ge=2_000,
+        description="An executor that could not have heard of a halt for longer cancels everything until it can.",
     )
     widen_pct: int = Field(
         200,
@@ -241,6 +259,12 @@ class Settings(BaseSettings):
     refresh_open_pct: int = Field(
         50, ge=1, le=100, description="Part of the size asked for that must be open in an order for it to stay."
     )
+    order_expiry_ms: int = Field(
+        60_000,
+        ge=2_000,
+        le=60_000,
+        description="Every order ends by itself so long after its decision; at three quarters it is replaced.",
+    )
     quote_frequency_hz: int = Field(
         5,
         ge=1,
@@ -256,6 +280,11 @@ class Settings(BaseSettings):
         1_000, ge=1, description="Nobody quotes on a book unchanged and unconfirmed for longer."
     )
     max_orders_per_s: int = Field(10, ge=1, description="Order changes a second and market.")
+    own_order_grace_ms: int = Field(
+        1_500,
+        ge=0,
+        description="Around a change of an order, how long it is not known whether a book that shows ours has it.",
+    )
     pull_jump_bps: int = Field(
         20, ge=1, le=10_000, description="A mid of the group that moves further between grid points pulls the quotes."
     )
@@ -279,7 +308,6 @@ class Settings(BaseSettings):
         50.0, gt=0, description="Volatility that opens EXTREME_MARKET, in bps per root second."
     )
     extreme_rest_ms: int = Field(30_000, ge=0, description="Time without either before the market is tried again.")
-    market_trial_ms: int = Field(5_000, ge=0, description="Time of a trial before a market's breaker is closed.")
 
     # Sinks
     redis_url: SecretStr = Field(

@@ -1,8 +1,8 @@
 """Features of a market at each grid point: named, with units, computed from integers, looking only back.
 
-A vector is made for every market whose book is LIVE, two-sided and not crossed. The sum of what defines the features
-is their fingerprint: a model reads only the set that it was trained on. Our own orders are not taken out: no venue
-that is quoted today holds them in its book (paper fills leave the book as it is).
+A vector is made for every market whose book is LIVE, two-sided and not crossed; our own orders are not in it (see
+`processors.kernel.ownorders`). The sum of what defines the features is their fingerprint: a model reads only the set
+that it was trained on.
 """
 
 from __future__ import annotations

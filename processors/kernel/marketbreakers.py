@@ -47,7 +47,7 @@ class BreakerLimits:
     extreme_window_us: int = 5_000_000
     extreme_volatility_bps: float = 50.0
     extreme_rest_us: int = 30_000_000
-    trial_us: int = 5_000_000
+    trial_us: int = 10_000_000
 
 
 class MarketBreakers:

@@ -20,15 +20,27 @@ from processors.kernel.inventory import Inventory
 from processors.kernel.model import Inference, Model
 from processors.kernel.names import Names
 from processors.kernel.normalise import NormaliseConfig, Normaliser
+from processors.kernel.ownorders import OwnOrders
 from processors.kernel.quoting import Quoter, QuotingConfig
 from processors.kernel.steprows import StepRows, step_rows
-from processors.kernel.steps import Input, State, Step, Ticks
+from processors.kernel.steps import GridStep, Input, State, Step, Ticks
 from processors.kernel.watch import Watch
 from schemas.columns.rows import Rows, row_dtype
 from schemas.enums import BarState, ContractKind, InstrumentSource, Timeframe
 from schemas.instrument_table import InstrumentTable
 from schemas.reasons import RejectReason
-from schemas.records import Book, FeatureVector, Instrument, Prediction, Quote, QuoteDecision, Record, Tick, Trade
+from schemas.records import (
+    Book,
+    FeatureVector,
+    Instrument,
+    Market,
+    Prediction,
+    Quote,
+    QuoteDecision,
+    Record,
+    Tick,
+    Trade,
+)
 
 __all__ = ["KERNEL_VERSION", "Output", "PartitionPipeline", "PipelineConfig", "Stage"]
 
@@ -101,6 +113,8 @@ class PartitionPipeline:
         self.config = config
         self.partition = partition
         self.inventory = Inventory(config.quoting.mode, config.quoting.account)
+        quoted = config.quoting
+        self.own_orders = OwnOrders(quoted.mode, quoted.account, quoted.own_grace_us) if quoted.shows_own else None
         self.instruments = InstrumentTable(instruments)
         self.names = Names()
         self.normaliser = Normaliser(
@@ -143,7 +157,9 @@ class PartitionPipeline:
         self._emit_bars(self.bar_builder.run(step_rows(steps, self.names)))
 
     def features(self, steps: Sequence[Step | StepRows]) -> None:
-        """Compute features at the grid points of the steps."""
+        """Compute features at the grid points of the steps, on books without our own orders."""
+        if self.own_orders is not None:
+            self._take_own_out(_objects(steps), self.own_orders)
         self.feature_builder.run(_objects(steps), self._emit)
 
     def infer(self, steps: Sequence[Step | StepRows]) -> None:
@@ -201,6 +217,7 @@ class PartitionPipeline:
             "inference": self.inference.state(),
             "watch": self.watch.state(),
             "quoting": self.quoter.state(),
+            "own_orders": self.own_orders.state() if self.own_orders else None,
             "instruments": [asdict(instrument) for instrument in self.instruments.records()],
             "inventory": self.inventory.state(),
             "emitted": dict(sorted(self.emitted.items())),
@@ -216,10 +233,23 @@ class PartitionPipeline:
         self.inference.restore(state["inference"])
         self.watch.restore(state["watch"])
         self.quoter.restore(state["quoting"])
+        if self.own_orders is not None and state["own_orders"] is not None:
+            self.own_orders.restore(state["own_orders"])
         self.instruments.restore(_instrument(saved) for saved in state["instruments"])
         self.inventory.restore(state["inventory"])
         self.emitted = Counter(state["emitted"])
         self.trimmed = state["trimmed"]
+
+    def shows_own(self, market: Market) -> bool:
+        """Tell whether a market's book shows our orders: what is computed from it depends on more than the log."""
+        return self.own_orders is not None and market[0] in self.config.quoting.venues
+
+    def _take_own_out(self, steps: Sequence[Step], own: OwnOrders) -> None:
+        for step in steps:
+            if isinstance(step, GridStep):
+                views = ((market, view) for market, view in step.books.items() if self.shows_own(market))
+                step.books = {**step.books, **{market: own.without(view) for market, view in views}}
+                step.orders_offset = own.next_offset
 
     def _emit(self, record: Record, ts_trigger: int) -> None:
         self._outputs.append(Output(record, ts_trigger))

@@ -148,6 +148,7 @@ class Quoter:
         prediction = None if breakers.is_drifting else step.predictions.get(market)
         decision = replace(
             self._blank(market, step.ts_grid, step.offset, instrument, held),
+            orders_offset=step.orders_offset,
             flags=view.flags if view else 0,
             cause_first_offset=view.offset if view else step.offset,
         )
@@ -301,8 +302,8 @@ def _alert(transition: Transition, market: Market) -> Alert:
     return Alert(
         component=_COMPONENT,
         severity=Severity.WARNING if is_open else Severity.INFO,
-        code=f"BREAKER_{transition.kind}",
-        message=f"{market[0]} {market[1]}: {transition.kind} went from {transition.before} to {transition.after}",
+        code=f"BREAKER_{transition.after}",
+        message=f"{transition.kind} of {market[0]} {market[1]} is {transition.after}, was {transition.before}",
         venue=market[0],
         symbol=market[1],
         ts_alert=transition.at_us,

@@ -41,6 +41,8 @@ class QuotingConfig:
         volatility_min_us: Less history than this is too little for an estimate.
         max_hole_us: Without a usable book for longer than this, the history starts anew.
         max_orders_per_s: New orders a second and market.
+        shows_own: Whether the books of the quoted venues show our orders, which then are taken out of them.
+        own_grace_us: How far the times of such a book and of what is told of an order may be apart.
         jump_bps: A mid of the group that moves further between two grid points pulls the quotes; at most 10,000.
         limits: Of the market rules.
         breakers: When the market's breakers open and close.
@@ -64,6 +66,8 @@ class QuotingConfig:
     volatility_min_us: int = 5_000_000
     max_hole_us: int = 2_000_000
     max_orders_per_s: int = 10
+    shows_own: bool = False
+    own_grace_us: int = 1_500_000
     jump_bps: int = 20
     limits: MarketLimits = field(default_factory=MarketLimits)
     breakers: BreakerLimits = field(default_factory=BreakerLimits)

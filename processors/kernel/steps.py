@@ -115,6 +115,7 @@ class GridStep:
         books: Every market with a book or a quote, as it stood.
         quotes: How many of the quotes of its batch were made before it.
         features, predictions: Filled in by the stages that compute them.
+        orders_offset: Up to where in the journal our orders were taken out of the books; None where they show none.
         inference_us: How long each prediction took, where that is measured.
     """
 
@@ -126,6 +127,7 @@ class GridStep:
     features: dict[Market, FeatureVector] = field(default_factory=dict)
     predictions: dict[Market, Prediction] = field(default_factory=dict)
     inference_us: dict[Market, int] = field(default_factory=dict)
+    orders_offset: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,23 +15,27 @@ from typing import TYPE_CHECKING, Any
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 
+from processors.kernel.quotingconfig import QuotingConfig
 from processors.microbatch.readers import group_less_reader
 from processors.microbatch.reports import dead_letter
 from processors.microbatch.task import PartitionTask
 from schemas.errors import CodecError
-from schemas.records import ExecutionReport, Instrument, Position, Record
+from schemas.records import ExecutionReport, Instrument, OrderIntent, Position, Record
 from schemas.topics import topic_of
 
 if TYPE_CHECKING:
     from processors.microbatch.engine import MicroBatchEngine
 
-__all__ = ["ACCOUNT_RECORDS", "AccountInbox", "apply_account_record", "follow_account"]
+__all__ = ["AccountInbox", "account_records", "apply_account_record", "follow_account"]
 
 _POLL_S = 0.05
 _WAIT_MS = 100
 _MAX_ARRIVED = 10_000
 
-ACCOUNT_RECORDS: tuple[type[Record], ...] = (Instrument, Position, ExecutionReport)
+
+def account_records(config: QuotingConfig) -> tuple[type[Record], ...]:
+    """Give what is read besides ticks; our orders only where the book shows them."""
+    return (Instrument, *((OrderIntent,) if config.shows_own else ()), Position, ExecutionReport)
 
 
 def apply_account_record(engine: MicroBatchEngine, task: PartitionTask, kind: type[Record], record: Any) -> None:
@@ -49,16 +53,21 @@ def apply_account_record(engine: MicroBatchEngine, task: PartitionTask, kind: ty
     except CodecError as error:
         dead_letter(engine, task.partition, engine.topic(kind), record.offset, record.value or b"", error)
         return
+    own = task.pipeline.own_orders
     if isinstance(decoded, Instrument):
         task.pipeline.instruments.take(decoded)
     elif isinstance(decoded, Position):
         task.pipeline.inventory.apply_position(decoded)
     elif isinstance(decoded, ExecutionReport):
         task.pipeline.inventory.apply_execution(decoded, record.offset)
+        if own is not None:
+            own.apply_report(decoded)
+    elif isinstance(decoded, OrderIntent) and own is not None:
+        own.apply_intent(decoded, record.offset)
 
 
 class AccountInbox:
-    """What was read of the topics of `ACCOUNT_RECORDS` and is not applied yet."""
+    """What was read of the topics of `account_records` and is not applied yet."""
 
     def __init__(self, engine: MicroBatchEngine) -> None:
         self._engine = engine
@@ -80,7 +89,7 @@ class AccountInbox:
 
 
 async def follow_account(engine: MicroBatchEngine) -> None:
-    """Read the topics of `ACCOUNT_RECORDS` of the owned partitions until cancelled."""
+    """Read the topics of `account_records` of the owned partitions until cancelled."""
     loop = asyncio.get_running_loop()
     is_over = threading.Event()
     try:
@@ -92,7 +101,7 @@ async def follow_account(engine: MicroBatchEngine) -> None:
 
 
 async def _read(engine: MicroBatchEngine, on_arrival: Callable[[], object], is_over: threading.Event) -> None:
-    kinds = {engine.topic(kind): kind for kind in ACCOUNT_RECORDS}
+    kinds = {engine.topic(kind): kind for kind in account_records(engine.config.quoting)}
     async with group_less_reader(engine.bootstrap, wait_ms=_WAIT_MS) as reader:
         followed: dict[int, PartitionTask] = {}
         while not is_over.is_set():

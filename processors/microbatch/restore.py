@@ -13,7 +13,7 @@ from aiokafka.structs import TopicPartition
 from processors.kernel.pipeline import KERNEL_VERSION
 from processors.kernel.quoting import Published
 from processors.kernel.snapshot import Snapshot, SnapshotSearch
-from processors.microbatch.account import ACCOUNT_RECORDS, apply_account_record
+from processors.microbatch.account import account_records, apply_account_record
 from processors.microbatch.readers import bounds, group_less_reader, read_between
 from processors.microbatch.reports import input_trimmed
 from processors.microbatch.task import PartitionTask
@@ -50,7 +50,12 @@ async def restored(engine: MicroBatchEngine, partitions: Sequence[int], generati
 async def _tasks(engine: MicroBatchEngine, partitions: Sequence[int], generation: int) -> list[PartitionTask]:
     """Restore partitions one after the other: a reader reads one at a time."""
     snapshots = TOPICS["state.snapshots"].full_name(engine.prefix)
-    topics = (_TICKS, snapshots, engine.topic(QuoteDecision), *map(engine.topic, ACCOUNT_RECORDS))
+    topics = (
+        _TICKS,
+        snapshots,
+        engine.topic(QuoteDecision),
+        *map(engine.topic, account_records(engine.config.quoting)),
+    )
     pairs = [(topic, partition) for topic in topics for partition in partitions]
     async with group_less_reader(engine.bootstrap, pairs) as reader:
         return [await _task(engine, reader, partition, generation) for partition in partitions]
@@ -144,7 +149,7 @@ def _take_over(engine: MicroBatchEngine, task: PartitionTask, snapshot: Snapshot
 
 async def _read_account(engine: MicroBatchEngine, reader: AIOKafkaConsumer, task: PartitionTask) -> None:
     """Bring instruments and inventory up to now: nothing is decided on older ones."""
-    for kind in ACCOUNT_RECORDS:
+    for kind in account_records(engine.config.quoting):
         topic = topic_of(kind)
         begin, end = await bounds(reader, engine.topic(kind), task.partition)
         start = max(begin, task.inputs.get(topic.name, begin))

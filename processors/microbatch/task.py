@@ -10,7 +10,7 @@ from processors.kernel.quoting import Published
 from processors.kernel.steprows import StepRows
 from processors.kernel.steps import Step, Ticks
 from schemas.columns.rows import Rows
-from schemas.records import Alert, QuoteDecision
+from schemas.records import Alert, FeatureVector, Prediction, QuoteDecision
 
 __all__ = ["Batch", "PartitionTask"]
 
@@ -73,6 +73,9 @@ class PartitionTask:
         if isinstance(record, Alert) and record.venue is not None and record.symbol is not None:
             # A breaker's alert comes with the decision of its grid point.
             return self.published.covers((record.venue, record.symbol), record.ts_alert)
+        if isinstance(record, FeatureVector | Prediction) and self.pipeline.shows_own(record.market):
+            # A book without our orders depends on more than the log, as decisions do.
+            return self.published.covers(record.market, record.ts_grid)
         return False
 
 

@@ -2,21 +2,23 @@
 
 The venue gives a book neither a time nor a sequence, so each answer is a whole book, as old as its question: LIVE while
 younger than `max_book_age_us`, STALE from then until the next one. A market is served once the venue lists it as the
-instrument says; what an instrument says otherwise would be quoted wrong.
+instrument says; what an instrument says otherwise would be quoted wrong. Fees, smallest size and margin are the venue's
+own: they go to `reference.instruments` when they are read first, and when they change.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from producers.citrex.listing import disagreement, with_terms
 from producers.citrex.polls import Poll, Polls
 from producers.citrex.tape import Tape
 from producers.core import BadFrame, Effects
 from producers.numbering import HeartbeatClock, TickFactory, TickFields
 from producers.wire import bad_frame
-from schemas.enums import ContractKind, Flag, Side, TickKind
+from schemas.enums import Flag, Side, TickKind
 from schemas.errors import ConfigurationError, ContractError, ProtocolError
 from schemas.instruments import Instrument, Instruments
 from schemas.reasons import DeadLetterReason
@@ -70,6 +72,7 @@ class _Market:
     status: Flag | None = None
     book_us: int | None = None
     tape_us: int | None = None
+    terms: Instrument | None = None
     gauges: dict[str, float] = field(default_factory=dict)
     told: deque[str] = field(default_factory=lambda: deque(maxlen=requests.LOOKBACK_LIMIT))
 
@@ -254,16 +257,26 @@ class CitrexSource:
         effects.bad += [bad_frame(error, body, f"product {place}") for place, error in rows.bad]
         listed = {product.symbol: product for product in rows.good}
         for venue_symbol, market in self._markets.items():
-            problem = _disagreement(market.instrument, listed.get(venue_symbol))
+            product = listed.get(venue_symbol)
+            problem = disagreement(market.instrument, product)
             if problem and problem != market.problem:
                 detail = f"{self.name} {market.instrument.symbol} is not served: {problem}"
                 effects.bad.append(BadFrame(DeadLetterReason.UNKNOWN_SYMBOL, detail, body))
             market.problem = problem
+            if product is not None and not problem:
+                self._tell(market, product, now_us, effects)
             if market.is_listed and problem:
                 self._delist(market, now_us, effects)
             elif not market.is_listed and not problem:
                 self._list(market, now_us)
         self._counters["markets_not_served"] = sum(bool(market.problem) for market in self._markets.values())
+
+    def _tell(self, market: _Market, product: Product, now_us: int, effects: Effects) -> None:
+        """Tell what the venue says of a product, where that is news."""
+        terms = with_terms(market.instrument, product, now_us)
+        if market.terms is None or replace(market.terms, ts_effective=now_us) != terms:
+            market.terms = terms
+            effects.instruments.append(terms)
 
     def _list(self, market: _Market, now_us: int) -> None:
         market.is_listed = True
@@ -296,21 +309,6 @@ class CitrexSource:
         if market.status != status:
             market.status = status
             effects.ticks += self._factory.status(now_us, market.instrument.symbol, status)
-
-
-def _disagreement(instrument: Instrument, product: Product | None) -> str:
-    """Say in what a listing differs from the instrument; nothing where they agree."""
-    if product is None:
-        return "the venue does not list it"
-    if not product.is_active:
-        return "the venue has suspended it"
-    if (product.kind == "PERP") != (instrument.contract is ContractKind.PERPETUAL):
-        return f"the instrument is a {instrument.contract} contract, the venue's a {product.kind}"
-    if not product.tick or instrument.tick % product.tick:
-        return f"the instrument's tick {instrument.tick} is no multiple of the venue's {product.tick} (units of 1e-9)"
-    if not product.min_size or instrument.lot % product.min_size:
-        return f"the instrument's lot {instrument.lot} is no multiple of the venue's {product.min_size} (units of 1e-8)"
-    return ""
 
 
 def _poll_name(kind: str, market: _Market) -> str:

@@ -8,79 +8,19 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from schemas.enums import Side, TradingState
 from schemas.reasons import AccountReason
 from schemas.records import Market
-from sinks.executor.blotter import Exposure
+from sinks.executor.account_view import AccountLimits, AccountView, MarketView
+from sinks.executor.money_rules import balance_enough, losses_within, margin_enough, widened_by
 from sinks.executor.orders import Order
 
 __all__ = ["RULES", "AccountLimits", "AccountView", "MarketView", "SendRate", "denial", "gross_notional"]
 
 _SECOND_US = 1_000_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountLimits:
-    """What an account may do at most; notionals in 1e-17 quote.
-
-    Attributes:
-        sends_per_s: Requests to the venue a second, cancels among them.
-        sends_for_cancels: How many of them new orders leave free.
-    """
-
-    order_notional: int
-    gross_notional: int
-    open_orders: int
-    sends_per_s: int
-    sends_for_cancels: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MarketView:
-    """One market of the account; None is unknown.
-
-    Attributes:
-        position: Signed quantity.
-        mark: Price that it is valued at.
-        exposure: What the live orders may still trade.
-    """
-
-    position: int | None
-    mark: int | None
-    exposure: Exposure
-
-    @property
-    def notional(self) -> int | None:
-        """The greatest notional that the position can have, whatever fills; None where that is not known."""
-        if self.position is None or self.mark is None:
-            return None if self.position != 0 or self.exposure != Exposure() else 0
-        greatest = max(abs(self.position + self.exposure.buy), abs(self.position - self.exposure.sell))
-        return greatest * self.mark
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountView:
-    """What the rules judge an order by.
-
-    Attributes:
-        state: Of the order's market.
-        may_flatten: Whether taking, reduce-only orders are sent there though it is HALTED.
-        open_orders: Orders that may still fill.
-        sends: Requests to the venue within the last second.
-        unknown: Markets with an order of unknown fate.
-        unreconciled: Markets where what the venue holds is not known, or not what we know.
-    """
-
-    state: TradingState
-    markets: Mapping[Market, MarketView]
-    open_orders: int
-    sends: int
-    unknown: frozenset[Market] = field(default_factory=frozenset)
-    unreconciled: frozenset[Market] = field(default_factory=frozenset)
-    may_flatten: bool = False
+_BPS = 10_000
 
 
 Rule: TypeAlias = Callable[[AccountLimits, AccountView, Order], "AccountReason | None"]
@@ -96,12 +36,8 @@ def trading_allowed(_: AccountLimits, account: AccountView, order: Order) -> Acc
         return AccountReason.TRADING_HALTED
     if account.state is TradingState.ACTIVE and not is_flattening:
         return None
-    view = account.markets.get(order.market)
-    held = view.position if view else None
-    if view is None or held is None:
-        return AccountReason.TRADING_REDUCING
-    left = -held - view.exposure.buy if order.side is Side.BUY else held - view.exposure.sell
-    return None if order.size <= left else AccountReason.TRADING_REDUCING
+    is_reducing = order.size <= account.reducible(order.market, order.side is Side.BUY)
+    return None if is_reducing else AccountReason.TRADING_REDUCING
 
 
 def fates_known(_: AccountLimits, account: AccountView, order: Order) -> AccountReason | None:
@@ -122,6 +58,31 @@ def position_and_mark_known(_: AccountLimits, account: AccountView, order: Order
     return AccountReason.MARK_UNKNOWN if view.mark is None else None
 
 
+def instrument_fits(_: AccountLimits, account: AccountView, order: Order) -> AccountReason | None:
+    """Ask for the tick, the lot and the minima of the instrument in force: the decision may rest on another one."""
+    view = account.markets.get(order.market)
+    instrument = view.instrument if view else None
+    if instrument is None:
+        return AccountReason.INSTRUMENT
+    is_on_grid = order.price > 0 and order.price % instrument.tick == 0 and order.size % instrument.lot == 0
+    is_enough = order.size >= instrument.min_size and order.price * order.size >= instrument.min_notional
+    return None if is_on_grid and is_enough else AccountReason.INSTRUMENT
+
+
+def price_sane(limits: AccountLimits, account: AccountView, order: Order) -> AccountReason | None:
+    """Bound the distance of a price from the market's last trade, whatever the decision takes for fair.
+
+    Before the first trade is read the mark stands in.
+    """
+    view = account.markets.get(order.market)
+    seen = (view.last_trade or view.mark) if view else None
+    if limits.price_band_bps is None:
+        return None
+    if seen is None:
+        return AccountReason.MARK_UNKNOWN
+    return AccountReason.PRICE if abs(order.price - seen) * _BPS > limits.price_band_bps * seen else None
+
+
 def order_small_enough(limits: AccountLimits, _: AccountView, order: Order) -> AccountReason | None:
     """Bound one order's notional at its own price: a wrong size is caught here whatever the rest says."""
     return AccountReason.ORDER_NOTIONAL if order.price * order.size > limits.order_notional else None
@@ -132,15 +93,15 @@ def gross_notional_within(limits: AccountLimits, account: AccountView, order: Or
     view = account.markets.get(order.market)
     if view is None:
         return AccountReason.POSITION_UNKNOWN
-    buy = order.size if order.side is Side.BUY else 0
-    wider = Exposure(view.exposure.buy + buy, view.exposure.sell + order.size - buy)
-    after = MarketView(position=view.position, mark=view.mark, exposure=wider)
+    after = widened_by(view, order)
+    if after.notional is not None and view.notional is not None and after.notional <= view.notional:
+        # What makes no market's worst case worse passes also where a moved mark has broken the bound, or another
+        # market's is not known: else one lost feed would keep all positions from being closed.
+        return None
     gross = gross_notional({**account.markets, order.market: after})
     if gross is None:
         return AccountReason.MARK_UNKNOWN
-    # What makes no market's worst case worse may pass also where a moved mark has broken the bound.
-    is_wider = after.notional is None or view.notional is None or after.notional > view.notional
-    return AccountReason.GROSS_NOTIONAL if is_wider and gross > limits.gross_notional else None
+    return AccountReason.GROSS_NOTIONAL if gross > limits.gross_notional else None
 
 
 def few_enough_open(limits: AccountLimits, account: AccountView, _: Order) -> AccountReason | None:
@@ -156,11 +117,16 @@ def slow_enough(limits: AccountLimits, account: AccountView, _: Order) -> Accoun
 
 RULES: tuple[Rule, ...] = (
     trading_allowed,
+    losses_within,
     fates_known,
     reconciled,
     position_and_mark_known,
+    instrument_fits,
+    price_sane,
     order_small_enough,
     gross_notional_within,
+    margin_enough,
+    balance_enough,
     few_enough_open,
     slow_enough,
 )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from schemas.enums import Side
 from schemas.records import Market
@@ -65,16 +65,19 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """What the live orders of a market may still buy and sell, at most."""
+    """What the live orders of a market may still buy and sell, at most; `buy_value` is what the buys cost, in 1e-17."""
 
     buy: int = 0
     sell: int = 0
+    buy_value: int = field(default=0, compare=False)
 
 
 @dataclass(slots=True)
 class _Known:
     order: Order
-    asked_us: int = 0
+    sent_us: int = 0
+    touched_us: int = 0
+    """When it was last asked for or told of by itself: a listing that was asked for before says nothing of it."""
     named_us: int = 0
     is_gone: bool = False
 
@@ -98,6 +101,8 @@ class Blotter:
         self._trades: dict[str, None] = {}
         # Trades that were told before it was known whose they are, and are now.
         self._claimed: list[tuple[Order, Fill]] = []
+        # Venue's names of orders that trades were told of, and that are not known to be any of ours.
+        self._loose: dict[str, None] = {}
         self._listed_us = 0
 
     def __iter__(self) -> Iterator[Order]:
@@ -119,11 +124,18 @@ class Blotter:
         return sum(map(len, self._live.values()))
 
     def exposure(self, market: Market) -> Exposure:
-        """Give what the live orders of a market may still trade; one of unknown fate counts whole."""
+        """Give what the live orders of a market may still trade; one of unknown fate counts whole.
+
+        A trade whose order is not known is in no position yet, so it counts here.
+        """
         live = self._live[market].values()
+        loose = [fill for name in self._loose for fill in self._fills[name] if fill.market == market]
+        sides = [(order.side, order.open_size, order.price) for order in live]
+        sides += [(fill.side, fill.size, fill.price) for fill in loose]
         return Exposure(
-            sum(order.open_size for order in live if order.side is Side.BUY),
-            sum(order.open_size for order in live if order.side is Side.SELL),
+            sum(size for side, size, _ in sides if side is Side.BUY),
+            sum(size for side, size, _ in sides if side is Side.SELL),
+            sum(size * price for side, size, price in sides if side is Side.BUY),
         )
 
     def unknown(self) -> frozenset[Market]:
@@ -146,7 +158,7 @@ class Blotter:
 
     def restore(self, order: Order, sent_us: int, fills: Iterable[Fill] = ()) -> None:
         """Take an order as the log has it, with the trades of it that are booked."""
-        self._orders[order.nonce] = _Known(order, asked_us=sent_us, named_us=sent_us)
+        self._orders[order.nonce] = _Known(order, sent_us=sent_us, named_us=sent_us)
         if order.venue_order_id is not None:
             self._nonces[order.venue_order_id] = order.nonce
             self._fills[order.venue_order_id] = list(fills)
@@ -158,33 +170,34 @@ class Blotter:
 
     def send(self, nonce: int, now_us: int) -> Order:
         """Note that an order is handed to the network."""
-        return self._ask(nonce, self[nonce].sent(), now_us)
+        self._orders[nonce].sent_us = now_us
+        return self._now(nonce, self[nonce].sent(), now_us)
 
     def cancel(self, nonce: int, now_us: int) -> Order:
         """Note that an order's cancel is handed to the network."""
-        return self._ask(nonce, self[nonce].cancelling(), now_us)
+        return self._now(nonce, self[nonce].cancelling(), now_us)
 
     # What the venue answers
 
     def accepted(self, nonce: int, venue_order_id: str, now_us: int) -> Order:
         """Note that the venue took an order."""
-        return self._bind(nonce, venue_order_id, now_us)
+        return self._now(nonce, self._bind(nonce, venue_order_id, now_us), now_us)
 
-    def refused(self, nonce: int) -> Order:
+    def refused(self, nonce: int, now_us: int = 0) -> Order:
         """Note that the venue definitely refused an order."""
-        return self._now(nonce, self[nonce].refused())
+        return self._now(nonce, self[nonce].refused(), now_us)
 
-    def unanswered(self, nonce: int) -> Order:
+    def unanswered(self, nonce: int, now_us: int = 0) -> Order:
         """Note that an order or its cancel got no definite answer: timeout, reset, 5xx, or nothing that can be read."""
-        return self._now(nonce, self[nonce].unanswered())
+        return self._now(nonce, self[nonce].unanswered(), now_us)
 
-    def cancelled(self, nonce: int) -> Order:
+    def cancelled(self, nonce: int, now_us: int = 0) -> Order:
         """Note that the venue definitely took an order out of its book."""
-        return self._now(nonce, self[nonce].ended(OrderState.CANCELLED))
+        return self._now(nonce, self[nonce].ended(OrderState.CANCELLED), now_us)
 
-    def expired(self, nonce: int) -> Order:
+    def expired(self, nonce: int, now_us: int = 0) -> Order:
         """Note that the venue forgot an order because its time was over."""
-        return self._now(nonce, self[nonce].ended(OrderState.EXPIRED))
+        return self._now(nonce, self[nonce].ended(OrderState.EXPIRED), now_us)
 
     # What the venue tells when asked
 
@@ -193,7 +206,7 @@ class Blotter:
         nonce = self._nonces.get(venue_order_id)
         return None if nonce is None else self[nonce]
 
-    def fill(self, fill: Fill) -> bool:
+    def fill(self, fill: Fill, now_us: int = 0) -> bool:
         """Take a trade of ours, in whatever state its order is; False where it was told before.
 
         One whose order the venue has not named to us counts for the position at once and for its order later.
@@ -205,8 +218,10 @@ class Blotter:
             del self._trades[next(iter(self._trades))]
         self._fills.setdefault(fill.venue_order_id, []).append(fill)
         nonce = self._nonces.get(fill.venue_order_id)
-        if nonce is not None:
-            self._now(nonce, self[nonce].with_filled(self._filled(fill.venue_order_id)))
+        if nonce is None:
+            self._loose[fill.venue_order_id] = None
+        else:
+            self._now(nonce, self[nonce].with_filled(self._filled(fill.venue_order_id)), now_us)
         return True
 
     def claim(self) -> list[tuple[Order, Fill]]:
@@ -221,7 +236,7 @@ class Blotter:
         for nonce, one in ours.items():
             self._bind(nonce, one.venue_order_id, listing.asked_us)
         for nonce, known in self._orders.items():
-            if not known.order.is_live or known.asked_us >= listing.asked_us or nonce in listing.in_flight:
+            if not known.order.is_live or known.touched_us >= listing.asked_us or nonce in listing.in_flight:
                 continue  # what was asked for since then, the listing cannot know
             if nonce in ours:
                 known.is_gone = False
@@ -262,12 +277,13 @@ class Blotter:
         for name in [n for n, fills in self._fills.items() if fills and fills[-1].ts_event < before_nonce]:
             if name not in self._nonces:
                 del self._fills[name]
+                self._loose.pop(name, None)
 
     def _is_stray(self, one: Listed, listing: Listing) -> bool:
         known = self._orders.get(one.nonce)
         if known is None:
             return True
-        is_judged = known.asked_us < listing.asked_us and one.nonce not in listing.in_flight
+        is_judged = known.touched_us < listing.asked_us and one.nonce not in listing.in_flight
         return is_judged and not known.order.is_live
 
     def _is_past(self, known: _Known) -> bool:
@@ -285,7 +301,7 @@ class Blotter:
             if name in self._nonces:
                 continue
             first_us = min(fill.ts_event for fill in fills) + self._arrival_us
-            fitting = (n for n, k in self._orders.items() if k.asked_us <= first_us and _can_be_of(k.order, fills))
+            fitting = (n for n, k in self._orders.items() if k.sent_us <= first_us and _can_be_of(k.order, fills))
             nonce = min(fitting, default=None)
             if nonce is not None:
                 self._bind(nonce, name, now_us)
@@ -296,6 +312,7 @@ class Blotter:
         order = self[nonce].accepted(venue_order_id)
         if venue_order_id not in self._nonces:
             self._nonces[venue_order_id] = nonce
+            self._loose.pop(venue_order_id, None)
             for fill in self._fills.get(venue_order_id, ()):
                 order = order.with_filled(order.filled + fill.size)
                 self._claimed.append((order, fill))
@@ -304,12 +321,10 @@ class Blotter:
     def _filled(self, venue_order_id: str) -> int:
         return sum(fill.size for fill in self._fills.get(venue_order_id, ()))
 
-    def _ask(self, nonce: int, order: Order, now_us: int) -> Order:
-        self._orders[nonce].asked_us = now_us
-        return self._now(nonce, order)
-
-    def _now(self, nonce: int, order: Order) -> Order:
-        self._orders[nonce].order = order
+    def _now(self, nonce: int, order: Order, now_us: int = 0) -> Order:
+        known = self._orders[nonce]
+        known.order = order
+        known.touched_us = max(known.touched_us, now_us)
         if order.is_live:
             self._live[order.market][nonce] = order
         else:

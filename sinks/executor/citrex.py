@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from infra.runtime.clock import Clock
@@ -10,7 +11,7 @@ from infra.runtime.settings import Settings
 from schemas.enums import Mode
 from schemas.errors import ConfigurationError
 from schemas.records import Cause, Tick
-from schemas.venues.citrex.messages import NETWORKS, Network, network_urls
+from schemas.venues.citrex.messages import MAINNET, NETWORKS, network_urls
 from schemas.venues.citrex.signing import Signer
 from sinks.executor.citrex_account import AccountReader
 from sinks.executor.citrex_core import CitrexCore
@@ -18,8 +19,9 @@ from sinks.executor.citrex_link import CitrexLink
 from sinks.executor.citrex_orders import OrderFlow
 from sinks.executor.citrex_requests import AccountRequests
 from sinks.executor.port import Listed, Listings, Orders, VenueEvent
+from sinks.executor.preflight import Check, PreflightLimits, gather, judge, require
 
-__all__ = ["CitrexVenue", "citrex_venue", "requests_of"]
+__all__ = ["CitrexVenue", "citrex_venue", "preflight", "requests_of"]
 
 _KEY = "FLASHMM_CITREX_PRIVATE_KEY"
 
@@ -32,12 +34,20 @@ class CitrexVenue:
     is_on_log = False
     shows_our_orders = True
 
-    def __init__(self, requests: AccountRequests, core: CitrexCore, link: CitrexLink, url: str) -> None:
+    def __init__(
+        self,
+        requests: AccountRequests,
+        core: CitrexCore,
+        link: CitrexLink,
+        url: str,
+        preflight: Callable[[], list[Check]],
+    ) -> None:
         self._requests = requests
         self._core = core
         self._link = link
         self._url = url
         self._is_silent = False
+        self._preflight = preflight
 
     @property
     def account(self) -> str:
@@ -63,7 +73,13 @@ class CitrexVenue:
         return self._core.counters
 
     def open(self, now_us: int) -> None:
-        """Begin: cancel all, then read the account again and again."""
+        """Begin: cancel all, then read the account again and again.
+
+        Raises:
+            PreflightFailed: on the main network, where every check must pass.
+        """
+        if self._requests.network == MAINNET:
+            require(self._preflight())
         self._link.start()
 
     def submit(self, orders: Orders, now_us: int) -> Sequence[VenueEvent]:
@@ -108,7 +124,8 @@ def citrex_venue(settings: Settings, listings: Listings, clock: Clock) -> Citrex
     Raises:
         ConfigurationError: it is not one Citrex network, a real one is not enabled, or the key or address is missing.
     """
-    network, requests, url = requests_of(settings, listings)
+    requests, url = requests_of(settings, {venue for venue, _ in listings}, listings)
+    network = requests.network
     if network.is_real and not settings.trading_enabled:
         problem = f"is off, and {network.venue} is a real venue"
         raise ConfigurationError("TRADING_ENABLED", problem, "Set it to true once `flashmm preflight` passes")
@@ -121,22 +138,39 @@ def citrex_venue(settings: Settings, listings: Listings, clock: Clock) -> Citrex
     )
     core = CitrexCore(requests, flow, reader)
     link = CitrexLink(core, url, timeout_s=settings.citrex_timeout_ms / 1e3, clock=clock)
-    return CitrexVenue(requests, core, link, url)
+    return CitrexVenue(requests, core, link, url, partial(preflight, settings, requests, url, clock))
 
 
-def requests_of(settings: Settings, listings: Listings) -> tuple[Network, AccountRequests, str]:
-    """Give the quoted network, what signs for it, and its address.
+def preflight(settings: Settings, requests: AccountRequests, url: str, clock: Clock) -> list[Check]:
+    """Ask the venue, and make the checks.
+
+    Raises:
+        ConfigurationError: a limit is no number.
+    """
+    limits = PreflightLimits(
+        max_skew_us=settings.citrex_max_skew_ms * 1_000,
+        order_notional=settings.notional("max_order_quote"),
+        position_notional=settings.notional("max_position_quote"),
+        gross_notional=settings.notional("max_gross_quote"),
+        sends_for_cancels=settings.sends_for_cancels,
+    )
+    facts = asyncio.run(gather(requests, url, timeout_s=settings.citrex_timeout_ms / 1e3, clock=clock))
+    return judge(facts, requests, limits)
+
+
+def requests_of(settings: Settings, quoted: Iterable[str], listings: Listings) -> tuple[AccountRequests, str]:
+    """Give what signs for the quoted network, and the network's address.
 
     Raises:
         ConfigurationError: the quoted venue is not one Citrex network, or the key or address is missing or wrong.
     """
-    venues = sorted({venue for venue, _ in listings})
+    venues = sorted(set(quoted))
     network = NETWORKS.get(venues[0]) if len(venues) == 1 else None
     if network is None:
-        problem = f"is {', '.join(venues)}: mode citrex trades one of {', '.join(NETWORKS)}"
+        problem = f"is {', '.join(venues) or 'empty'}: mode citrex trades one of {', '.join(NETWORKS)}"
         raise ConfigurationError("FLASHMM_QUOTED_VENUES", problem, "Name one of them")
     if not settings.citrex_private_key.get_secret_value():
         raise ConfigurationError(_KEY, "is not set", "Put the account's key into the environment, nowhere else")
     signer = Signer(settings.citrex_private_key, setting=_KEY)
     url = network_urls(network, settings.csv("citrex_rest_url"))[0]
-    return network, AccountRequests(signer, network, settings.citrex_sub_account, listings), url
+    return AccountRequests(signer, network, settings.citrex_sub_account, listings), url

@@ -270,6 +270,7 @@ class AccountReader:
             asked_us=round_.asked_us,
             quantities={market_of[position.product_id]: position.size for position in ours},
             accrued_funding={market_of[position.product_id]: position.accrued_funding for position in ours},
+            entry_values={market_of[position.product_id]: position.entry_value for position in ours},
         )
 
     def _money(

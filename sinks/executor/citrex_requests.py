@@ -100,9 +100,11 @@ class AccountRequests:
 
     def cancel_all(self, market: Market) -> Request:
         """Ask for all orders of a market to be cancelled."""
-        message = CancelOrders(
-            account=self.account, sub_account_id=self.sub_account_id, product_id=self.product_ids[market]
-        )
+        return self.cancel_product(self.product_ids[market])
+
+    def cancel_product(self, product_id: int) -> Request:
+        """Ask for all orders of a product to be cancelled."""
+        message = CancelOrders(account=self.account, sub_account_id=self.sub_account_id, product_id=product_id)
         return requests.cancel_orders(message, self._sign(message))
 
     def open_orders(self) -> Request:

@@ -5,6 +5,7 @@ The commands have a consumer of their own, so that none waits behind ticks.
 
 from __future__ import annotations
 
+import json
 from typing import Any, Protocol
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
@@ -27,6 +28,8 @@ from sinks.ops import check_broker
 __all__ = ["CommandLog", "check_commands", "command_key", "supervisor_of"]
 
 _ANSWER_S = 10.0
+_STATISTICS_MS = 500
+_IDLE_US = 1_000_000
 
 
 def command_key(mode: Mode, account: str) -> str:
@@ -107,9 +110,19 @@ class CommandLog:
         self.partition = partition_for(self._key, settings.kafka_partitions)
         self._decoder = Decoder.for_topics([topic_of(Command).name], settings, clock)
         self._next = 0
-        # A group name is demanded, but nothing joins it: the partition is assigned by hand.
-        config = consumer_config(settings, "flashmm-commands", **{"enable.partition.eof": True})
-        self._consumer = Consumer(config)
+        self._heard_us = 0
+        self._consumer = Consumer(
+            consumer_config(
+                settings,
+                # A group name is demanded, but nothing joins it: the partition is assigned by hand.
+                "flashmm-commands",
+                **{
+                    "enable.partition.eof": True,
+                    "statistics.interval.ms": _STATISTICS_MS,
+                    "stats_cb": self._on_statistics,
+                },
+            )
+        )
 
     def catch_up(self) -> None:
         """Read all commands that were ever given: before that, nothing may be sent.
@@ -124,6 +137,7 @@ class CommandLog:
             message = self._consumer.poll(_ANSWER_S)
             error = message.error() if message is not None else None
             if error is not None and error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  librdkafka spells it so
+                self._heard_us = self._clock()
                 self._listener.started()
                 return
             if message is None or error is not None:
@@ -146,6 +160,10 @@ class CommandLog:
                 raise self._unreadable(error)
         return taken > 0
 
+    def is_heard(self, now_us: int) -> bool:
+        """Whether the broker of the commands answered lately: if not, a halt might be there and not be known."""
+        return now_us - self._heard_us <= self._settings.commands_stale_ms * 1_000
+
     def close(self) -> None:
         """Leave the broker."""
         self._consumer.close()
@@ -164,6 +182,15 @@ class CommandLog:
             return
         assert isinstance(record, Command)
         self._listener.on_command(record, cause)
+
+    def _on_statistics(self, text: str) -> None:
+        statistics = json.loads(text)
+        partition = statistics["topics"].get(self._topic, {}).get("partitions", {}).get(str(self.partition), {})
+        for broker in statistics["brokers"].values():
+            # Fetches are answered every few milliseconds, also when there is nothing.
+            if broker["nodeid"] == partition.get("leader") and 0 <= broker["rxidle"] < _IDLE_US:
+                # Not when this is read, which may be much later.
+                self._heard_us = max(self._heard_us, int(statistics["time"]) * 1_000_000)
 
     def _unreadable(self, error: KafkaError | None) -> ServiceUnavailable:
         why = error.str() if error is not None else "no answer"

@@ -7,21 +7,24 @@ does not ask for is cancelled. What is refused changes nothing and is counted by
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from schemas.enums import Mode, OrderAction, Side, Verdict
+from schemas.enums import Mode, OrderAction, Side, TickKind, Verdict
 from schemas.reasons import AccountReason, OrderReason
-from schemas.records import Cause, ExecutionReport, Market, Position, QuoteDecision, Tick
-from sinks.executor.account_rules import AccountLimits, AccountView, MarketView, SendRate, denial
+from schemas.records import Cause, ExecutionReport, Market, OrderIntent, Position, QuoteDecision, Tick
+from sinks.executor.account import AccountMoney
+from sinks.executor.account_rules import SendRate, denial
+from sinks.executor.account_view import AccountLimits, AccountView, MarketView
 from sinks.executor.blotter import Blotter, Listed
-from sinks.executor.facts import Facts
+from sinks.executor.facts import Facts, order_id
 from sinks.executor.identity import ATTEMPTS, FLATTEN_LEVEL, Slot, nonce_of
 from sinks.executor.intents import Why, request_of
+from sinks.executor.money_rules import loss_reason
 from sinks.executor.notice import Notice
 from sinks.executor.orders import Order
 from sinks.executor.port import Listings, Orders, RemoteVenue, Request, Venue, VenueEvent
-from sinks.executor.positions import apply_fill
+from sinks.executor.positions import apply_fill, marked
 from sinks.executor.reconciliation import Reconciliation
 from sinks.executor.recovery import RecoveredOrder
 from sinks.executor.restraint import FREE, PERCENT, Restraint, surplus, widened
@@ -42,6 +45,7 @@ class Desk:
 
     Attributes:
         expiry_us: From an order's grid point to its end.
+        money: The account's money; None where nobody counts it.
         restraint: What the ladder and the breakers leave of trading; cancels pass whatever it says.
     """
 
@@ -67,6 +71,8 @@ class Desk:
         self.expiry_us = expiry_us
         self._tolerance = tolerance or Tolerance()
         self.restraint = FREE
+        # The widening that resting orders were last compared with.
+        self._widened_pct = FREE.widen_pct
         self.blotter = Blotter()
         # Only what outlives this process can differ from what it knows.
         self._reconciliation = Reconciliation() if isinstance(venue, RemoteVenue) else None
@@ -81,6 +87,8 @@ class Desk:
         self._limits = limits
         self._rate = SendRate()
         self._marks: dict[Market, int] = {}
+        self._last_trades: dict[Market, int] = {}
+        self.money: AccountMoney | None = None
         self._numbers = {market: number for number, market in enumerate(sorted(listings))}
         # Nonces that the journal holds from before this executor started.
         self._journalled: set[int] = set()
@@ -101,6 +109,16 @@ class Desk:
         """Value a position at a price from now on."""
         self._marks[market] = mark
 
+    def count_money(self, starting: Mapping[str, int] | None) -> AccountMoney:
+        """Count the account's money from now on; `starting` is what a paper account begins with, by asset."""
+        parts = (self.listings, self._limits, self.positions, self._marks, starting)
+        self.money = AccountMoney(self.mode, self.account, *parts)
+        return self.money
+
+    def loss(self) -> AccountReason | None:
+        """Give the limit of loss that holds trading back to reductions; None where none does."""
+        return loss_reason(self._limits, self.money.money()) if self.money is not None else None
+
     def due_us(self, market: Market) -> int:
         """Give when what is sent now reaches the venue, on the clock of the market's partition."""
         return self._trail(market).clock_us + self._latency_us
@@ -109,6 +127,10 @@ class Desk:
         """Tell whether a decision is of this account and of a market that it may quote."""
         owner = (decision.mode, decision.account)
         return owner == (self.mode, self.account) and decision.market in self.listings
+
+    def knows(self, name: str) -> bool:
+        """Tell whether an order of this id is live, or ended since this executor started."""
+        return any(order_id(self.account, order.nonce) == name for order in self.blotter)
 
     def markets_of(self, partition: int) -> list[Market]:
         """List the markets that may be quoted in a partition."""
@@ -151,6 +173,7 @@ class Desk:
                 self._facts.sent(request)
             else:
                 self.counts["cancels"] += 1
+                self.blotter.cancel(request.order.nonce, now_us)
         return self.take(self.venue.submit(orders, now_us))
 
     def working(self, market: Market) -> list[Order]:
@@ -162,8 +185,8 @@ class Desk:
 
         To be asked again whenever something may have changed: positions shrink, and orders come to light.
         """
-        is_wider = restraint.widen_pct > self.restraint.widen_pct
-        self.restraint = restraint
+        is_wider = restraint.widen_pct > self._widened_pct
+        self.restraint, self._widened_pct = restraint, restraint.widen_pct
         if restraint.is_free and not is_wider:
             return None
         requests = []
@@ -189,10 +212,32 @@ class Desk:
         """Take the nonces of the journal: orders of these names are never sent again."""
         self._journalled.update(nonces)
 
-    def recover(self, orders: Iterable[RecoveredOrder], trade_ids: Iterable[str]) -> None:
+    def resume(self, intents: Sequence[OrderIntent]) -> list[ExecutionReport]:
+        """Hand to the venue once more what the journal says was handed to it before a restart."""
+        requests = [Request.of(intent) for intent in intents if intent.market in self.listings]
+        for request in requests:
+            self._note_why(request.intent)
+            if request.action is OrderAction.PLACE:
+                self.blotter.add(request.order)
+                self.blotter.send(request.order.nonce, request.intent.ts_intent)
+                self._facts.sent(request)
+            elif request.order.nonce in self.blotter:
+                self.blotter.cancel(request.order.nonce, request.intent.ts_intent)
+        return self.take(self.venue.submit(Orders(tuple(requests)), 0))
+
+    def begin(self, partition: int, offset: int, clock_us: int, placed: Iterable[OrderIntent]) -> None:
+        """Note how far a partition was read before a restart, and what was placed in it and is live."""
+        self._trails[partition].advance(offset, clock_us)
+        for intent in placed:
+            self._note_why(intent)
+
+    def _note_why(self, intent: OrderIntent) -> None:
+        self._whys[intent.market] = Why(intent.decision_id, Request.of(intent).cause, intent.ts_cause, intent.flags)
+
+    def recover(self, orders: Sequence[RecoveredOrder], trade_ids: Iterable[str], now_us: int) -> None:
         """Take the orders and trades that the log holds; positions have been restored before."""
         self.blotter.know(trade_ids)
-        self._facts.restore(orders)
+        self._facts.restore(orders, now_us)
         if self._reconciliation is not None:
             self._reconciliation.restore({market: one.quantity for market, one in self.positions.items()})
 
@@ -215,6 +260,8 @@ class Desk:
         """Take the next record of `market.ticks`; one that was delivered before changes nothing."""
         if not self._trails[cause.partition].advance(cause.offset, tick.ts_recv):
             return []
+        if tick.kind is TickKind.TRADE and tick.price > 0 and tick.market in self.listings:
+            self._last_trades[tick.market] = tick.price
         return self.take(self.venue.on_tick(tick, cause, now_us))
 
     def silenced(self, markets: Iterable[Market], now_us: int) -> Orders | None:
@@ -231,7 +278,10 @@ class Desk:
         for report, offset in reports:
             if report.last_size:
                 position = apply_fill(self.positions[report.market], report, offset, now_us)
+                position = marked(position, self._marks.get(report.market, position.mark), now_us)
                 self.positions[report.market] = changed[report.market] = position
+        if changed and self.money is not None:
+            self.money.observe(now_us)
         return list(changed.values())
 
     def _refusal(self, decision: QuoteDecision) -> Ignored | None:
@@ -319,6 +369,8 @@ class Desk:
                     position=self.positions[market].quantity if market in self.positions else None,
                     mark=self._marks.get(market),
                     exposure=self.blotter.exposure(market),
+                    instrument=self.listings[market].instrument,
+                    last_trade=self._last_trades.get(market),
                 )
                 for market in self.listings
             },
@@ -326,6 +378,7 @@ class Desk:
             sends=self._rate.within(now_us),
             unknown=self.blotter.unknown(),
             unreconciled=self._reconciliation.blocked(now_us) if self._reconciliation is not None else frozenset(),
+            money=self.money.money() if self.money is not None else None,
         )
 
     def bundle(self, requests: Sequence[Request], ts_due: int, reason: OrderReason) -> Orders | None:

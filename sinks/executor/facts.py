@@ -6,7 +6,7 @@ A venue that tells its open orders and positions is compared with what we know a
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from schemas.enums import Mode, OrderStatus, Side
@@ -29,6 +29,8 @@ from sinks.executor.recovery import RecoveredOrder
 
 __all__ = ["Facts", "order_id"]
 
+_SKEW_US = 5_000_000
+"""What the venue's clock and ours may differ."""
 _STATUSES = {OrderState(status): status for status in OrderStatus}
 
 
@@ -67,6 +69,7 @@ class Facts:
         # What each order was sent for: where nothing in the log made a venue speak, its reports name that.
         self._causes: dict[int, Cause] = {}
         self._strays: list[Listed] = []
+        self._since_us = 0
 
     def take(self, events: Iterable[VenueEvent]) -> list[ExecutionReport]:
         """Take what the venue says; give a report of each change."""
@@ -94,8 +97,13 @@ class Facts:
         strays, self._strays = self._strays, []
         return strays
 
-    def restore(self, recovered: Iterable[RecoveredOrder]) -> None:
-        """Take the orders that the log holds."""
+    def restore(self, recovered: Sequence[RecoveredOrder], now_us: int) -> None:
+        """Take the orders that the log holds.
+
+        Trades of before them, and of before now, that are of none of them, are none of this log's.
+        """
+        first_us = min([one.sent_us for one in recovered if one.order.is_live] + [now_us])
+        self._since_us = min(self._since_us or first_us, first_us - _SKEW_US)
         for one in recovered:
             self._numbers[one.order.nonce] = one.reports
             self._causes[one.order.nonce] = one.cause
@@ -121,13 +129,13 @@ class Facts:
             case Answer.ACCEPTED:
                 order = blotter.accepted(event.nonce, event.venue_order_id or "", event.at.ts_recv)
             case Answer.REFUSED:
-                order = blotter.refused(event.nonce)
+                order = blotter.refused(event.nonce, event.at.ts_recv)
             case Answer.CANCELLED:
-                order = blotter.cancelled(event.nonce)
+                order = blotter.cancelled(event.nonce, event.at.ts_recv)
             case Answer.EXPIRED:
-                order = blotter.expired(event.nonce)
+                order = blotter.expired(event.nonce, event.at.ts_recv)
             case Answer.UNANSWERED:
-                order = blotter.unanswered(event.nonce)
+                order = blotter.unanswered(event.nonce, event.at.ts_recv)
         claimed = self._claimed(event.at)
         if claimed or order.state is before.state:
             return claimed
@@ -135,7 +143,10 @@ class Facts:
 
     def _filled(self, event: Filled) -> list[ExecutionReport]:
         fill = event.fill
-        if not self._blotter.fill(fill):
+        if fill.ts_event < self._since_us and self._blotter.order_of(fill.venue_order_id) is None:
+            self._counts["earlier_trades"] += 1
+            return []
+        if not self._blotter.fill(fill, event.at.ts_recv):
             self._counts["repeated_fills"] += 1
             return []
         order = self._blotter.order_of(fill.venue_order_id)

@@ -8,7 +8,10 @@ has no transactions that all clients can read, so there a lock on a local file k
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Callable, Sequence
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,14 +21,15 @@ from infra.runtime.kafka import producer_config
 from infra.runtime.settings import Settings
 from schemas.enums import Mode
 from schemas.errors import ConfigurationError, Fenced, ServiceUnavailable, StateError, TerminalError
-from schemas.records import Command, ExecutionReport, OrderIntent, Position, Record
+from schemas.records import Balance, Command, ExecutionReport, OrderIntent, Position, Record
 from sinks.ops import Outgoing, RecordWriter
 
 __all__ = ["Journal"]
 
-_KINDS: tuple[type[Record], ...] = (OrderIntent, ExecutionReport, Position, Command)
+_KINDS: tuple[type[Record], ...] = (OrderIntent, ExecutionReport, Position, Balance, Command)
 _ANSWER_S = 10.0
 _MOCK_CLUSTER = "mockCluster"
+_LATE = frozenset({KafkaError._MSG_TIMED_OUT, KafkaError._TIMED_OUT})  # noqa: SLF001
 _FENCED = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH})  # noqa: SLF001  librdkafka spells it so
 
 
@@ -34,18 +38,30 @@ class Journal:
 
     Args:
         give_up: Asked while waiting; once it says so, the outcome of what is under way is not known.
+        patience_s: A write that takes longer is given up too; None waits as long as the broker takes.
 
     Raises:
         ServiceUnavailable: the registry does not answer.
         ConfigurationError: a committed schema is not registered.
     """
 
-    def __init__(self, settings: Settings, mode: Mode, account: str, give_up: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        mode: Mode,
+        account: str,
+        give_up: Callable[[], bool],
+        patience_s: float | None = None,
+    ) -> None:
         self._settings = settings
         self._mode = mode
         self._owner = f"{mode}|{account}"
-        self._give_up = give_up
+        self._told_to_give_up = give_up
+        self._patience_s = math.inf if patience_s is None else patience_s
+        # When the write under way began; opening is waited for.
+        self._since_s = math.inf
         self._lock: IO[str] | None = None
+        self._ends: dict[tuple[type[Record], int], int] = {}
         self._producer: Producer | None = None
         self._writer = RecordWriter(settings, _KINDS)
 
@@ -90,14 +106,42 @@ class Journal:
         if not records:
             return []
         producer = self._opened
+        self._since_s = time.monotonic()
         if self._lock is None:
             self._answered(producer.begin_transaction)
         offsets = self._produced(records)
         if then is not None:
             self._produced(then(offsets))
         if self._lock is None:
-            self._answered(lambda: producer.commit_transaction(_ANSWER_S))
+            answer_s = min(_ANSWER_S, self._patience_s)
+            self._answered(lambda: producer.commit_transaction(answer_s))
         return offsets
+
+    def keep(self, topic: str, states: Mapping[int, tuple[str, bytes]]) -> None:
+        """Write states, key and value by partition; nobody can who does not have the account any more.
+
+        Raises:
+            Fenced: another executor has the account.
+            ServiceUnavailable: told to give up before it was done.
+            TerminalError: the broker refused it for good.
+        """
+        if not states:
+            return
+        producer = self._opened
+        self._since_s = time.monotonic()
+        if self._lock is None:
+            self._answered(producer.begin_transaction)
+        for partition, (key, value) in states.items():
+            record: dict[str, Any] = {"value": value, "key": key.encode(), "partition": partition}
+            self._answered(partial(producer.produce, topic, **record))
+        if self._lock is None:
+            self._answered(lambda: producer.commit_transaction(_ANSWER_S))
+        else:
+            producer.flush(_ANSWER_S)  # on the mock broker a checkpoint that is lost costs a longer replay
+
+    def end_of(self, kind: type[Record], partition: int) -> int:
+        """Give the offset after the last record of a kind that was written to a partition; 0 where none was."""
+        return self._ends.get((kind, partition), 0)
 
     def close(self) -> None:
         """Let the account go."""
@@ -112,9 +156,16 @@ class Journal:
 
     def _produced(self, records: Sequence[Outgoing]) -> list[int]:
         try:
-            return self._writer.write(self._opened, records, self._give_up, self._answered)
+            offsets = self._writer.write(self._opened, records, self._give_up, self._answered)
         except KafkaException as failure:
             raise self._error(failure.args[0]) from failure
+        for outgoing, offset in zip(records, offsets, strict=True):
+            if outgoing.partition is not None:
+                self._ends[type(outgoing.record), outgoing.partition] = offset + 1
+        return offsets
+
+    def _give_up(self) -> bool:
+        return self._told_to_give_up() or time.monotonic() - self._since_s > self._patience_s
 
     def _answered(self, call: Callable[[], Any]) -> Any:
         """Ask the broker, again while its answer is only late."""
@@ -130,7 +181,7 @@ class Journal:
     def _error(self, error: KafkaError) -> Exception:
         if error.code() in _FENCED:
             return Fenced(self._owner)
-        if error.retriable():
+        if error.retriable() or error.code() in _LATE:
             return ServiceUnavailable("Kafka", self._settings.kafka_bootstrap, error.str())
         return TerminalError(f"Kafka refused the journal of {self._owner}: {error.str()}. See the broker's log")
 

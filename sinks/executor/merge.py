@@ -66,7 +66,7 @@ class Merge:
         self._followed: set[Market] = set()
         self._decided: dict[Market, int] = {}
         # The grid point that was crossed last, and who had to decide on it.
-        self._awaited: tuple[int, frozenset[Market]] = (0, frozenset())
+        self._awaited: tuple[int, set[Market]] = (0, set())
 
     @property
     def wants_ticks(self) -> bool:
@@ -123,7 +123,12 @@ class Merge:
 
     def _is_held_up(self) -> bool:
         ts_grid, markets = self._awaited
-        return any(self._decided.get(market, 0) < ts_grid for market in markets & self._followed)
+        while markets:
+            market = next(iter(markets))
+            if market in self._followed and self._decided.get(market, 0) < ts_grid:
+                return True
+            markets.discard(market)
+        return False
 
     def _judged(self, offset: int, tick: Tick) -> Iterator[Held]:
         """Give the ticks that the clock lets pass, each once the clock stands at it."""
@@ -140,6 +145,6 @@ class Merge:
     def _passed(self, offset: int, tick: Tick) -> Held:
         for point in self.clock.advance(tick.ts_recv):
             if self._is_waiting and point % (GRID_US * self._grid_points) == 0:
-                self._awaited = (point, frozenset(self._followed))
+                self._awaited = (point, set(self._followed))
         self.offset = offset
         return offset, tick

@@ -13,7 +13,8 @@ from functools import partial
 
 from schemas.enums import Mode
 from schemas.records import Cause, Instrument, Market, Tick
-from sinks.executor.paper_market import PaperMarket
+from sinks.executor.paper_book import DisplayedBook
+from sinks.executor.paper_market import PaperMarket, Resting
 from sinks.executor.port import Listings, Moment, Orders, Request, VenueEvent
 
 __all__ = ["PaperPartition", "PaperVenue"]
@@ -33,6 +34,16 @@ class PaperPartition:
     clock_us: int = 0
     offset: int = -1
     arriving: list[Request] = field(default_factory=list)
+
+    @property
+    def orders(self) -> list[Resting]:
+        """Orders on their way and in the book, in the order of sending within a market."""
+        return [resting for market in self.markets.values() for resting in market.orders.values()]
+
+    def lose_books(self) -> None:
+        """Note that ticks are left out from here on: no book is known until its next snapshot."""
+        for market in self.markets.values():
+            market.book = DisplayedBook()
 
     def submit(self, request: Request) -> None:
         """Take a journalled request."""
@@ -92,10 +103,24 @@ class PaperVenue:
 
     def __init__(self, listings: Listings) -> None:
         self._listings = listings
-        self._partitions: dict[int, PaperPartition] = {}
-        for market, listing in listings.items():
-            partition = self._partitions.setdefault(listing.partition, PaperPartition())
-            partition.markets[market] = PaperMarket(partial(self._instrument_at, market))
+        numbers = {listing.partition for listing in listings.values()}
+        self._partitions = {number: self.new_partition(number) for number in numbers}
+
+    def partition(self, number: int) -> PaperPartition:
+        """Give a partition, empty where no market is in it."""
+        found = self._partitions.get(number)
+        if found is None:
+            found = self._partitions[number] = PaperPartition()
+        return found
+
+    def replace(self, number: int, partition: PaperPartition) -> None:
+        """Take a partition as it was before a restart."""
+        self._partitions[number] = partition
+
+    def new_partition(self, number: int) -> PaperPartition:
+        """Make a partition that has seen nothing."""
+        markets = (market for market, listing in self._listings.items() if listing.partition == number)
+        return PaperPartition({market: PaperMarket(partial(self._instrument_at, market)) for market in markets})
 
     def submit(self, orders: Orders, now_us: int) -> list[VenueEvent]:
         """Take journalled requests; those that take effect before the next tick do."""
@@ -108,8 +133,7 @@ class PaperVenue:
 
     def on_tick(self, tick: Tick, cause: Cause, now_us: int) -> list[VenueEvent]:
         """Apply the next record of `market.ticks`."""
-        partition = self._partitions.get(cause.partition)
-        return [] if partition is None else list(partition.advance(tick, cause))
+        return list(self.partition(cause.partition).advance(tick, cause))
 
     def _instrument_at(self, market: Market, ts_us: int) -> Instrument:
         return self._listings[market].at(ts_us)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from schemas.enums import Side, TickKind
 from schemas.records import Tick
 
@@ -83,6 +86,24 @@ class DisplayedBook:
                     for price in list(taken):
                         self._cap_taken(side, price)
             self._is_open = self._has_cleared = False
+
+    def state(self) -> dict[str, Any]:
+        """Give what is remembered, as JSON-able values."""
+        return {
+            "sides": {side: list(levels.items()) for side, levels in self._sides.items()},
+            "taken": {side: list(taken.items()) for side, taken in self._taken.items()},
+            "is_known": self._is_known,
+            "is_open": self._is_open,
+            "has_cleared": self._has_cleared,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take back what `state` gave."""
+        for side in self._sides:
+            self._sides[side] = {int(price): int(size) for price, size in state["sides"][side]}
+            self._taken[side] = {int(price): int(size) for price, size in state["taken"][side]}
+        self._is_known, self._is_open = bool(state["is_known"]), bool(state["is_open"])
+        self._has_cleared = bool(state["has_cleared"])
 
     def _set_level(self, tick: Tick) -> None:
         levels = self._sides[tick.side]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum, unique
 from typing import Protocol, runtime_checkable
 
@@ -161,11 +161,13 @@ class VenuePositions:
         asked_us: When it was asked for: what happened later need not be in it.
         quantities: Signed, in schema units.
         accrued_funding: What a position has earned and not been paid yet, 1e-18; negative is owed.
+        entry_values: What was paid for what is held, 1e-18; negative when short.
     """
 
     asked_us: int
     quantities: Mapping[Market, int]
     accrued_funding: Mapping[Market, int]
+    entry_values: Mapping[Market, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

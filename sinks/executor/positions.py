@@ -9,20 +9,34 @@ All amounts are integers of 1e-17 quote. With B the signed cost of the open quan
 
 B itself is not rounded, so realised - cash = B always, and realised + unrealised = cash + q * mark to the unit;
 rounding only moves a unit between realised and unrealised. `average_price` is B / q half-even, for display.
+
+Funding of a perpetual is apart from all that, in 1e-18: what has accrued, as last told, is paid when a fill changes the
+position. `sinks.executor.funding` puts right what accrued between the telling and the fill.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
-from schemas.enums import Mode, Side
+from schemas.enums import ContractKind, Mode, Side
 from schemas.numbers import divide_half_even
-from schemas.records import ExecutionReport, Market, Position
+from schemas.records import ExecutionReport, Instrument, Market, Position
 
-__all__ = ["apply_fill", "unrealised_pnl", "zero_position"]
+__all__ = ["apply_fill", "marked", "profit", "unrealised_pnl", "with_instrument", "zero_position"]
+
+_AMOUNT = 10
+"""Units of 1e-18 in one of 1e-17."""
 
 
-def zero_position(mode: Mode, account: str, market: Market, partition: int, offset: int, now_us: int) -> Position:
+def zero_position(
+    mode: Mode,
+    account: str,
+    market: Market,
+    partition: int,
+    offset: int,
+    now_us: int,
+) -> Position:
     """Give the position of a market that was never traded; `offset` is where later executions start."""
     return Position(
         mode=mode,
@@ -50,7 +64,7 @@ def apply_fill(position: Position, report: ExecutionReport, offset: int, now_us:
     quantity = position.quantity + change
     cash = position.cash - change * report.last_price
     realised = position.realised_pnl + _realised(position, change, report.last_price)
-    return replace(
+    booked = replace(
         position,
         quantity=quantity,
         cash=cash,
@@ -61,11 +75,45 @@ def apply_fill(position: Position, report: ExecutionReport, offset: int, now_us:
         executions_offset=offset + 1,
         ts_update=now_us,
     )
+    return marked(_with_funding_paid(booked), position.mark, now_us)
+
+
+def marked(position: Position, mark: int | None, now_us: int) -> Position:
+    """Value a position at a price; None is not known."""
+    value = None if mark is None else unrealised_pnl(position, mark)
+    return replace(position, mark=mark, unrealised_pnl=value, ts_update=now_us)
 
 
 def unrealised_pnl(position: Position, mark: int) -> int:
     """Value the open quantity at a price, before fees, in 1e-17."""
     return position.quantity * mark - _cost(position)
+
+
+def profit(positions: Mapping[Market, Position], marks: Mapping[Market, int]) -> int | None:
+    """Give what trading has made so far, after fees, with funding paid and accrued, in 1e-18; None: a mark is missing.
+
+    No deposit and no withdrawal is in it.
+    """
+    total = 0
+    for market, position in positions.items():
+        mark = marks.get(market)
+        if mark is None and position.quantity:
+            return None
+        traded = position.cash - position.fees + position.quantity * (mark or 0)
+        total += _AMOUNT * traded + (position.funding or 0) + (position.accrued_funding or 0)
+    return total
+
+
+def with_instrument(position: Position, instrument: Instrument) -> Position:
+    """Begin to count the funding of a perpetual whose record has none yet."""
+    is_new = instrument.contract is ContractKind.PERPETUAL and position.funding is None
+    return replace(position, funding=0) if is_new else position
+
+
+def _with_funding_paid(position: Position) -> Position:
+    if position.funding is None or position.accrued_funding is None:
+        return position
+    return replace(position, funding=position.funding + position.accrued_funding, accrued_funding=0)
 
 
 def _cost(position: Position) -> int:

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 from infra.runtime.settings import Settings
 from schemas.enums import Mode, OrderStatus
 from schemas.reasons import OrderReason
-from schemas.records import ExecutionReport, Market, OrderIntent, Position
+from schemas.records import Balance, ExecutionReport, Market, OrderIntent, Position
 from schemas.topics import topic_of
 from sinks.decoding import Decoder
 from sinks.executor.positions import apply_fill
 from sinks.log import log_reader
 
-__all__ = ["Restored", "log_end", "restore"]
+__all__ = ["Restored", "last_balances", "restore"]
 
 _REPORTS_SEARCHED = 20_000
 _INTENTS_SEARCHED = 20_000
@@ -105,15 +105,20 @@ def restore(settings: Settings, decoder: Decoder, mode: Mode, partition: int) ->
     return restored
 
 
-def log_end(settings: Settings, decoder: Decoder, topic: str, partition: int, back: int = 0) -> int:
-    """Give the offset `back` records before the end of a partition, or its start where it is shorter.
+def last_balances(settings: Settings, decoder: Decoder, mode: Mode) -> list[Balance]:
+    """Read the last record of the account's money at each venue.
 
     Raises:
         ServiceUnavailable: the broker does not answer in time.
     """
+    topic = topic_of(Balance).full_name(settings.topic_prefix)
+    found: dict[tuple[str, str], Balance] = {}
     with log_reader(settings, decoder) as log:
-        start, end = log.ends(topic, partition)
-    return max(start, end - back)
+        for partition in range(settings.kafka_partitions):
+            for record, _ in log.records(topic, partition, *log.ends(topic, partition)):
+                if isinstance(record, Balance) and (record.mode, record.account) == (mode, settings.account):
+                    found[record.venue, record.asset] = record
+    return list(found.values())
 
 
 def _first_needed(positions: Mapping[Market, Position], end: int) -> int:

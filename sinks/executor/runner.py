@@ -9,7 +9,6 @@ on later.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 
 from confluent_kafka import Consumer, TopicPartition
 
@@ -25,39 +24,35 @@ from schemas.records import (
     Alert,
     Cause,
     DeadLetter,
-    ExecutionReport,
     Instrument,
     Market,
     Metric,
-    OrderIntent,
-    Position,
     QuoteDecision,
     Tick,
 )
 from schemas.topics import topic_of
 from sinks.connector import dead_letter
 from sinks.decoding import Decoder, Delivery, delivery_of
-from sinks.executor.account_rules import AccountLimits
+from sinks.executor.bookkeeping import Bookkeeping
 from sinks.executor.citrex import citrex_venue
 from sinks.executor.control import CommandLog, command_key, supervisor_of
 from sinks.executor.desk import Desk
 from sinks.executor.dry_run import DryRunVenue
 from sinks.executor.journal import Journal
+from sinks.executor.limits import limits_of, starting_of
 from sinks.executor.listings import LiveListings
 from sinks.executor.merge import Merge
 from sinks.executor.notice import Notice
 from sinks.executor.paper import PaperVenue
 from sinks.executor.port import Listings, Orders, RemoteVenue, Venue
-from sinks.executor.positions import zero_position
-from sinks.executor.recovery import recovered_orders
-from sinks.executor.restore import log_end, restore
+from sinks.executor.takeover import TakeOver
 from sinks.executor.targets import Tolerance
 from sinks.instruments import read_instruments
 from sinks.ops import Outgoing, RecordProducer, check_broker, outgoing_dead_letter, outgoing_metric
 from sinks.runner import is_record
 from sinks.stop import Stop
 
-__all__ = ["ExecutorRunner", "limits_of", "venue_of"]
+__all__ = ["ExecutorRunner", "venue_of"]
 
 log = get_logger(__name__)
 
@@ -65,35 +60,17 @@ _COMPONENT = "executor"
 _BATCH = 1_000
 _POLL_S = 0.01
 _METRICS_US = 1_000_000
+_VALUED_US = 1_000_000
 _CLOSE_S = 3.0
-# Enough of the past to know a book that is sent as snapshots; a book that is not has its orders rejected until it is.
-_WARM_UP_TICKS = 20_000
 _TOPICS = (
     "market.ticks",
     "trading.quotes",
     "trading.executions",
     "trading.orders",
     "trading.positions",
+    "account.balances",
     "reference.instruments",
 )
-
-
-def limits_of(settings: Settings) -> AccountLimits:
-    """Give what the account may do at most.
-
-    Raises:
-        ConfigurationError: a value is no number, or cancels leave nothing to new orders.
-    """
-    if settings.sends_for_cancels >= settings.max_sends_per_s:
-        problem = f"is {settings.sends_for_cancels}, and {settings.max_sends_per_s} are allowed in all"
-        raise ConfigurationError("FLASHMM_SENDS_FOR_CANCELS", problem, "Leave some to new orders")
-    return AccountLimits(
-        order_notional=settings.notional("max_order_quote"),
-        gross_notional=settings.notional("max_gross_quote"),
-        open_orders=settings.max_open_orders,
-        sends_per_s=settings.max_sends_per_s,
-        sends_for_cancels=settings.sends_for_cancels,
-    )
 
 
 def venue_of(settings: Settings, listings: Listings, clock: Clock = wall_clock_us) -> Venue:
@@ -141,8 +118,15 @@ class ExecutorRunner:
             listings,
             account,
             limits_of(settings),
-            tolerance=Tolerance(price_bps=settings.refresh_bps, open_pct=settings.refresh_open_pct),
+            expiry_us=settings.order_expiry_ms * 1_000,
+            tolerance=Tolerance(
+                price_bps=settings.refresh_bps,
+                open_pct=settings.refresh_open_pct,
+                max_age_us=settings.order_expiry_ms * 750,
+            ),
         )
+        self._money = self._desk.count_money(starting_of(settings))
+        self._valued_us = 0
         self._supervisor = supervisor_of(settings, self._desk)
         self._commands = CommandLog(settings, self._supervisor, mode, account, clock)
         self._latency = LatencyWindow()
@@ -162,7 +146,22 @@ class ExecutorRunner:
         self._metrics_us = 0
         self._trouble: str | None = None
         self._is_open = False
-        self._journal = Journal(settings, mode, account, stop.has_run_out)
+        # Orders in a book that outlives this process must not wait for a broker that is away: end, and cancel them.
+        patience_s = settings.dead_man_ms / 1e3 if self._remote is not None else None
+        self._journal = Journal(settings, mode, account, stop.has_run_out, patience_s)
+        self._books = Bookkeeping(self._journal, self._desk, self._money, clock)
+        self._takeover = TakeOver(
+            settings,
+            self._decoder,
+            self._desk,
+            self._merges,
+            self._journal,
+            self._books,
+            clock,
+            on_tick=self._supervisor.on_tick,
+            tell=self._note,
+        )
+        self._kept_us = clock()
         self._producer = RecordProducer(settings, (DeadLetter, Metric, Alert))
 
     @property
@@ -184,8 +183,9 @@ class ExecutorRunner:
         """
         try:
             fence = self._journal.open()
-            log.info("executor_started", venue=self.banner, fence=fence, **self._identity)
             self._commands.catch_up()
+            rung = self._supervisor.ladder.level
+            log.info("executor_started", venue=self.banner, fence=fence, rung=str(rung), **self._identity)
             self._tell()
             self._take_over()
             if self._remote is not None:
@@ -194,6 +194,7 @@ class ExecutorRunner:
             while not self._stop.is_requested:
                 self._turn()
             self._leave()
+            self._keep()
             self._publish_metric()
         except Fenced as error:
             log.critical("executor_fenced", because=str(error), **self._identity)
@@ -231,15 +232,21 @@ class ExecutorRunner:
             # A rebalance inside this call may have taken partitions away whose records it still returns.
             if is_record(message) and message.partition() in self._owned:
                 self._take(delivery_of(message))
+        self._books.flush()
         now_us = self._clock()
         if not self._supervisor.is_silent:
-            self._report(self._desk.take(self._desk.venue.poll(now_us)))
+            events = self._desk.venue.poll(now_us)
+            self._books.reports(self._desk.take(events))
+            self._books.settle(events, now_us)
         if self._remote is not None:
             self._attend(self._remote, now_us)
+        self._value(now_us)
         for partition, merge in self._merges.items():
             self._mind_silence(partition, merge, now_us)
             self._make_room(self._ticks, partition, has_room=merge.wants_ticks)
             self._make_room(self._decisions, partition, has_room=merge.wants_decisions)
+        if now_us - self._kept_us >= self._settings.snapshot_interval_ms * 1_000:
+            self._keep()
         if now_us - self._metrics_us >= _METRICS_US:
             self._publish_metric()
 
@@ -269,8 +276,11 @@ class ExecutorRunner:
 
     def _obey(self) -> None:
         """Do what the ladder and the breakers ask for, before anything else is decided."""
+        self._books.flush()
         self._commands.follow()
-        for orders in self._supervisor.turn(self._clock()):
+        now_us = self._clock()
+        self._supervisor.hear(is_heard=self._commands.is_heard(now_us))
+        for orders in self._supervisor.turn(now_us):
             self._carry_out(orders)
         self._tell()
 
@@ -323,9 +333,10 @@ class ExecutorRunner:
 
     def _apply(self, tick: Tick, cause: Cause) -> None:
         self._supervisor.on_tick(tick)
-        self._report(self._desk.on_tick(tick, cause, self._clock()))
+        self._books.add(self._desk.on_tick(tick, cause, self._clock()))
 
     def _decide(self, decision: QuoteDecision, cause: Cause) -> None:
+        self._books.flush()
         now_us = self._clock()
         self._listings.advance(now_us)
         self._carry_out(self._desk.decide(decision, cause, now_us))
@@ -355,75 +366,41 @@ class ExecutorRunner:
         """Journal intents, and submit them only when the journal is acknowledged."""
         if orders is None:
             return
-        self._journal.write([self._outgoing(intent) for intent in orders.intents])
+        self._books.flush()
+        self._books.intents(orders)
         now_us = self._clock()
         for intent in orders.intents:
             if intent.action is OrderAction.PLACE and intent.reason != OrderReason.FLATTENED:
                 self._latency.observe("tick_to_order", now_us - intent.ts_cause)
                 self._supervisor.observe_latency(now_us - intent.ts_cause, now_us)
-        self._report(self._desk.submit(orders, now_us))
+        self._books.add(self._desk.submit(orders, now_us))
 
-    def _report(self, reports: Sequence[ExecutionReport]) -> None:
-        """Write executions with the positions that they change."""
-
-        def positions(offsets: list[int]) -> list[Outgoing]:
-            changed = self._desk.booked(list(zip(reports, offsets, strict=True)), self._clock())
-            return [self._outgoing_position(position) for position in changed]
-
-        self._journal.write([self._outgoing(report) for report in reports], positions)
-
-    def _outgoing(self, record: OrderIntent | ExecutionReport) -> Outgoing:
-        listing = self._desk.listings[record.market]
-        return Outgoing(record, listing.instrument.group, listing.partition)
-
-    def _outgoing_position(self, position: Position) -> Outgoing:
-        key = f"{position.mode}|{position.account}|{position.venue}|{position.symbol}"
-        return Outgoing(position, key, self._desk.listings[position.market].partition)
+    def _value(self, now_us: int) -> None:
+        """Value everything at the latest prices, and write once a second what that has changed."""
+        self._money.observe(now_us)
+        if now_us - self._valued_us >= _VALUED_US:
+            self._valued_us = now_us
+            self._books.money(self._money.revalued(now_us), now_us)
 
     def _take_over(self) -> None:
-        """Restore every market from the log, then read on: ticks from a little earlier, decisions from now."""
+        """Restore every partition from the log, then read on: decisions from now, ticks from where the venue stands."""
         partitions = range(self._settings.kafka_partitions)
-        for partition in partitions:
-            self._restore(partition)
-        starts = [
-            TopicPartition(topic, partition, log_end(self._settings, self._decoder, topic, partition, back))
-            for partition in partitions
-            for topic, back in ((self._ticks, _WARM_UP_TICKS), (self._decisions, 0))
-        ]
+        starts = self._takeover.run(partitions)
         instruments = topic_of(Instrument).full_name(self._settings.topic_prefix)
         starts += [TopicPartition(instruments, number, offset) for number, offset in self._instruments_read.items()]
         self._consumer.assign(starts)
         self._owned = frozenset(partitions)
 
-    def _restore(self, partition: int) -> None:
-        now_us = self._clock()
-        desk = self._desk
-        restored = restore(self._settings, self._decoder, desk.mode, partition)
-        desk.remember(restored.nonces)
-        if self._remote is None:
-            # Orders that end with the process of their venue.
-            orphans = [report for report in restored.cancelled(now_us) if report.market in desk.listings]
-            self._journal.write([self._outgoing(report) for report in orphans])
-        changed = []
-        for market in desk.markets_of(partition):
-            position = restored.positions.get(market)
-            if position is None:
-                end = restored.executions_end
-                position = zero_position(desk.mode, desk.account, market, partition, end, now_us)
-            if position != restored.written.get(market):
-                changed.append(position)
-            desk.positions[market] = position
-        self._journal.write([self._outgoing_position(position) for position in changed])
-        if self._remote is not None:
-            recovered = recovered_orders(restored.intents, restored.reports, now_us - 10 * desk.expiry_us)
-            listed = [one for one in recovered if one.order.market in desk.listings]
-            desk.recover(listed, [report.trade_id for report in restored.reports if report.trade_id is not None])
+    def _keep(self) -> None:
+        self._books.flush()
+        self._kept_us = self._clock()
+        self._takeover.keep(self._owned)
 
     def _leave(self) -> None:
         self._carry_out(self._desk.cancel_all(self._clock()))
         if self._remote is not None:
             while self._desk.blotter.live_count and not self._stop.has_run_out():
-                self._report(self._desk.take(self._remote.poll(self._clock())))
+                self._books.reports(self._desk.take(self._remote.poll(self._clock())))
                 time.sleep(_POLL_S)
 
     def _alert(self, severity: Severity, code: str, message: str, market: Market | None = None) -> None:
@@ -446,5 +423,6 @@ class ExecutorRunner:
             ts_metric=now_us,
             counters={**self._desk.counts, **(self._remote.counters if self._remote is not None else {})},
             gauges={f"latency_ms.{name}": value for name, value in self._latency.gauges().items()}
-            | self._supervisor.gauges(),
+            | self._supervisor.gauges()
+            | self._money.gauges(),
         )

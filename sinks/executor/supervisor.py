@@ -31,7 +31,7 @@ from sinks.executor.ladder import Ladder, state_of
 from sinks.executor.notice import Notice
 from sinks.executor.orders import Order
 from sinks.executor.port import Orders, Request
-from sinks.executor.restraint import PERCENT, Restraint
+from sinks.executor.restraint import PERCENT, Restraint, strictest
 
 __all__ = ["Supervisor"]
 
@@ -82,16 +82,34 @@ class Supervisor:
         self._sliced_us: dict[Market, int] = {}
         self._blocked: dict[Market, _Blocked] = {}
         self._escalated: set[Market] = set()
+        self._flattening: frozenset[Market] = frozenset()
+        self._is_deaf = False
+        self._loss: AccountReason | None = None
 
     def on_command(self, command: Command, cause: Cause) -> None:
-        """Take the next command of the log."""
+        """Take the next command of the log: nothing new is sent against it from here on; `turn` gives the cancels."""
+        is_mine = (command.mode, command.account) == (self._desk.mode, self._desk.account)
+        if is_mine and command.action is ControlAction.RESUME and self._desk.money is not None:
+            self._desk.money.resumed(command.ts_command)
         if self.ladder.take(command, cause):
+            self._desk.restraint = self._restraint()
             self._tell_rung(command.issued_by, command.reason)
 
     def on_unreadable_command(self, cause: Cause, why: str, now_us: int) -> None:
         """Take bytes of the account's commands that are none."""
         if self.ladder.take_unreadable(cause, why, now_us):
+            self._desk.restraint = self._restraint()
             self._tell_rung("executor", why)
+
+    def hear(self, *, is_heard: bool) -> None:
+        """Note whether a command that was given would be known: while not, everything is cancelled."""
+        if self._is_deaf is not is_heard:
+            return
+        self._is_deaf = not is_heard
+        if is_heard:
+            self._tell(Severity.INFO, "COMMANDS_HEARD", "commands can be read again")
+        else:
+            self._tell(Severity.CRITICAL, "COMMANDS_UNHEARD", "a halt would not be known of: nothing rests until then")
 
     def started(self) -> None:
         """Take what was read so far as the past: of it only the rung in force is told."""
@@ -117,7 +135,7 @@ class Supervisor:
         """Give what the ladder and the breakers ask of the venue now."""
         self._judge(now_us)
         desk, restraint = self._desk, self._restraint()
-        self._tell_flattening(desk.restraint.flattening, restraint.flattening)
+        self._tell_flattening(restraint.flattening)
         cancels = desk.restrain(restraint, lambda market: self._why(market, OrderReason.TRADING_HALTED, now_us), now_us)
         if cancels is not None:
             yield cancels
@@ -139,13 +157,15 @@ class Supervisor:
     def _restraint(self) -> Restraint:
         level = self.ladder.level
         flattening: set[Market] = set()
+        if self._is_deaf:
+            return Restraint(state=TradingState.HALTED)
         if level is ControlLevel.FLATTEN:
             flattening = {market for market in self._desk.listings if self._is_held(market)}
         elif state_of(level) is not TradingState.HALTED:
             flattening = {market for market, one in self._inventory.items() if one.is_flattening}
         is_wide = level is ControlLevel.WIDEN or self.latency.is_open
         return Restraint(
-            state=state_of(level),
+            state=strictest(state_of(level), TradingState.REDUCING if self._desk.loss() else TradingState.ACTIVE),
             markets={market: TradingState.REDUCING for market, one in self._inventory.items() if one.is_open},
             flattening=frozenset(flattening),
             widen_pct=self._widen_pct if is_wide else PERCENT,
@@ -163,12 +183,16 @@ class Supervisor:
         position = self._desk.positions.get(market)
         offset = max(position.executions_offset - 1, 0) if position is not None else 0
         cause = Cause(self._executions, self._desk.listings[market].partition, offset, offset)
+        loss = self._desk.loss()
+        if loss is not None:
+            return Why(f"limit:{loss}", cause, now_us, reason=reason)
         open_ones = [BreakerKind.INVENTORY] if self._inventory[market].is_open else [BreakerKind.LATENCY]
         return Why(f"breaker:{open_ones[0]}", cause, now_us, reason=reason)
 
     # Breakers
 
     def _judge(self, now_us: int) -> None:
+        self._judge_loss()
         transition = self.latency.judge(now_us)
         if transition is not None:
             self._tell_breaker(transition)
@@ -180,9 +204,19 @@ class Supervisor:
             if transition is not None:
                 self._tell_breaker(transition, market)
                 self._escalated.discard(market)
-            if inventory.over_us(now_us) >= self._escalate_us and market not in self._escalated:
+            is_long = inventory.over_us(now_us) >= self._escalate_us
+            if is_long and state_of(self.ladder.level) is TradingState.ACTIVE and market not in self._escalated:
                 self._escalated.add(market)
                 self._halt(f"{market[0]} {market[1]} is past its limit and could not be closed", now_us)
+
+    def _judge_loss(self) -> None:
+        loss = self._desk.loss()
+        if loss is not self._loss:
+            before, self._loss = self._loss, loss
+            if loss in (AccountReason.DRAWDOWN, AccountReason.DAILY_LOSS):
+                self._tell(Severity.CRITICAL, "LOSS_LIMIT", f"{loss}: only what makes a position smaller is sent")
+            elif before in (AccountReason.DRAWDOWN, AccountReason.DAILY_LOSS):
+                self._tell(Severity.WARNING, "LOSS_LIMIT_ENDED", f"{before} does not hold trading back any more")
 
     def _halt(self, reason: str, now_us: int) -> None:
         command = Command(
@@ -210,12 +244,12 @@ class Supervisor:
         if found is None:
             return None
         request = self._request(market, found, now_us)
+        self._sliced_us[market] = now_us
         if not isinstance(request, Request):
             if request is not None:
                 self._note_blocked(market, request, now_us)
             return None
         self._blocked.pop(market, None)
-        self._sliced_us[market] = now_us
         self._desk.counts["flatten_orders"] += 1
         return self._desk.bundle([request], self._desk.due_us(market), OrderReason.FLATTENED)
 
@@ -273,7 +307,8 @@ class Supervisor:
         message = f"{transition.kind} went from {transition.before} to {transition.after}"
         self._tell(severity, f"BREAKER_{transition.after}", message, market)
 
-    def _tell_flattening(self, before: frozenset[Market], after: frozenset[Market]) -> None:
+    def _tell_flattening(self, after: frozenset[Market]) -> None:
+        before, self._flattening = self._flattening, after
         for market in sorted(after - before):
             self._tell(Severity.WARNING, "FLATTEN_BEGAN", "the position is being closed", market)
         for market in sorted(before - after):

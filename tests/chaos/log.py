@@ -83,14 +83,22 @@ def made_ticks(seed: int, count: int, seconds: int, *, hour: int = 0) -> Iterato
         yield past[-1]
 
 
-def made_books(seed: int, count: int, seconds: int, *, symbol: str = "SEI/USDC") -> Iterator[Tick | None]:
-    """Make a quoted market: a whole book a message, ten times a second, trades, and a heartbeat a second."""
+def made_books(
+    seed: int, count: int, seconds: int, *, symbol: str = "SEI/USDC", jump_every: int = 0
+) -> Iterator[Tick | None]:
+    """Make a quoted market: a whole book a message, ten times a second, trades, and a heartbeat a second.
+
+    Args:
+        jump_every: After so many books the mid jumps by 30 bps, up and down by turns; 0 is never.
+    """
     random_ = random.Random(seed)
     feed = BookFeed(symbol, venue="sim-sei-clob", source="sim-sei-clob", session=_START_US)
     mid = 4_000
     for number in range(count):
         now = _START_US + number * seconds * _SECOND // count
         mid += random_.choice((-1, 0, 0, 1))
+        if jump_every and number % jump_every == jump_every - 1:
+            mid += -12 if number // jump_every % 2 else 12
         bids, asks = (
             [(f"{(mid + side * step) / 10_000:.4f}", random_.randint(1, 900)) for step in (2, 3)] for side in (-1, 1)
         )

@@ -88,7 +88,8 @@ def read(settings: Settings, name: str) -> Iterator[tuple[Message, dict[str, Any
 
 
 def _schema(name: str) -> Any:
-    return json.loads((_AVRO / f"{name}-value" / "v1.avsc").read_text())
+    newest = max((_AVRO / f"{name}-value").glob("v*.avsc"), key=lambda path: int(path.stem[1:]))
+    return json.loads(newest.read_text())
 
 
 def _read(settings: Settings, name: str, schema: Any) -> Iterator[tuple[Message, dict[str, Any] | None]]:

@@ -14,6 +14,7 @@ from infra.local.process import wait_until
 from infra.runtime.kafka import producer_config
 from schemas.instruments import partition_for
 from schemas.records import Metric, Position, QuoteDecision
+from sinks.instruments import load_instruments
 from tests.chaos.conftest import IS_LONG, Run, StartRun
 from tests.chaos.log import Feed, codec_of, made_books
 from tests.chaos.oracle import read
@@ -40,7 +41,7 @@ def written() -> list[bool]:
 
 def write_log(run: Run, written: list[bool]) -> None:
     if not written:
-        with Feed(run.settings, made_books(seed=5, count=10 * SECONDS, seconds=SECONDS)):
+        with Feed(run.settings, made_books(seed=5, count=10 * SECONDS, seconds=SECONDS, jump_every=97)):
             pass
         written.append(True)
 
@@ -89,10 +90,12 @@ def contents(run: Run, topic: str, name: str) -> dict[Any, set[bytes]]:
 def test_a_published_decision_is_never_made_again(start_run: StartRun, written: list[bool]) -> None:
     """Killed long after its snapshot, with another inventory since: silent up to the last decision, then goes on.
 
-    Epochs never fall, no grid point is left out, and every decision says which executions it knew.
+    Epochs never fall, no grid point is left out, and every decision says which executions it knew, and by which
+    instrument it went. Pulls, which take a decision back between two grid points, are decisions like any.
     """
     run = start_run("decided.")
     write_log(run, written)
+    load_instruments(run.settings)
     account = Account(run)
     for number in range(KILLS):
         account.hold(100 * number)
@@ -110,7 +113,12 @@ def test_a_published_decision_is_never_made_again(start_run: StartRun, written: 
     epochs = [one["epoch"] for one in made]
     assert epochs == sorted(epochs)
     assert len(set(epochs)) == KILLS + 1
-    assert [one["ts_grid"] for one in made] == sorted(one["ts_grid"] for one in made)
+    places = [(one["ts_grid"], one["sequence"]) for one in made]
+    assert places == sorted(places)
+    pulls = [one["reasons"] for one in made if one["sequence"]]
+    assert [*map(tuple, pulls)] == [("MARKET_JUMP",)] * len(pulls)
+    assert len(pulls) > SECONDS // 25
+    assert {one["instrument"]["symbol"] for one in made} == {"SEI/USDC"}
     assert {one["position"] for one in made} == {*range(0, 100 * KILLS, 100), -700}
     assert {one["executions_offset"] for one in made} <= {None, 0}
     features = contents(run, "signals.features", "ts_grid")

@@ -129,6 +129,20 @@ def test_an_exception_in_a_stage_ends_the_process_with_nothing_committed_past_it
     run.check_bars()
 
 
+def test_record_batches_larger_than_a_fetch_and_than_the_buffer_are_read_all_the_same(
+    start_run: StartRun, written: list[bool]
+) -> None:
+    """A fetch of a kibibyte gets whole record batches of many; the stages get them seven records at a time."""
+    run = start_run("small.")
+    write_log(run, written)
+    worker = run.start(
+        FLASHMM_FETCH_PARTITION_BYTES="1024", FLASHMM_BATCH_MAX_RECORDS="7", FLASHMM_BUFFERED_BATCHES="1"
+    )
+    run.drain(worker)
+
+    run.check_bars()
+
+
 def test_a_worker_with_other_stages_refuses_to_publish_to_the_same_topics(
     start_run: StartRun, written: list[bool]
 ) -> None:

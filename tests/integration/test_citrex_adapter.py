@@ -22,9 +22,9 @@ from schemas.venues.citrex.requests import Request
 from sinks.executor.citrex import CitrexVenue, citrex_venue
 from sinks.executor.desk import Desk
 from sinks.executor.identity import GRID_US
+from sinks.executor.limits import limits_of
 from sinks.executor.port import Listing, Listings, Orders
 from sinks.executor.positions import zero_position
-from sinks.executor.runner import limits_of
 from tests.citrex_client import KEYS, Client
 from tests.citrex_process import CitrexProcess, citrex_process
 
@@ -66,7 +66,7 @@ class Trader:
         self.venue: CitrexVenue = citrex_venue(self.settings, listings(), wall_clock_us)
         self.desk = Desk(self.venue, listings(), "demo", limits_of(self.settings), expiry_us=EXPIRY_US)
         self.desk.positions[MARKET] = zero_position(Mode.CITREX, "demo", MARKET, 0, 0, 0)
-        self.desk.recover((), ())
+        self.desk.recover((), (), wall_clock_us())
         self.reports: list[ExecutionReport] = []
         self.notices: list[str] = []
         self.sub_account = sub_account
@@ -215,17 +215,19 @@ def test_an_order_rests_is_replaced_and_is_cancelled(trader: Trader) -> None:
     assert trader.notices == ["VENUE_READ"]
 
 
-def test_fills_are_found_booked_and_equal_the_ledger(trader: Trader) -> None:
+def test_fills_are_found_booked_and_equal_the_ledger() -> None:
     """Quantity and fees to the unit; a trade is booked once, however often it is read."""
-    ask = best(trader.exchange, "asks")
-    trader.placed(asks=((ask, "250"),))
-    trader.until(lambda: trader.statuses == [OrderStatus.OPEN])
-    for _ in range(3):
-        trader.exchange.take(50_000, is_buy=True)
+    with citrex_process("--rate", "0") as exchange:
+        trader = Trader(exchange, 0)
+        trader.placed(asks=((best(exchange, "asks"), "250"),))
+        trader.until(lambda: trader.statuses == [OrderStatus.OPEN])
+        for _ in range(3):
+            exchange.take(50_000, is_buy=True)
 
-    trader.until(lambda: trader.statuses[-1] is OrderStatus.FILLED)
-    settle(trader)
-    assert trader.quantity == -to_units("250", SIZE_SCALE)
+        trader.until(lambda: trader.statuses[-1] is OrderStatus.FILLED)
+        settle(trader)
+        assert trader.quantity == -to_units("250", SIZE_SCALE)
+        trader.venue.close(2)
 
 
 def best(exchange: CitrexProcess, side: str) -> str:

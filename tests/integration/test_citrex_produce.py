@@ -16,10 +16,11 @@ from infra.cli.produce import citrex_feed, run_feeds
 from infra.local import registry as development_registry
 from infra.local.mock_kafka import MockCluster
 from infra.runtime.settings import Settings
-from schemas.enums import Flag, TickKind
+from schemas.enums import Flag, InstrumentSource, TickKind
 from schemas.errors import ConfigurationError
 from schemas.records import DeadLetter, Metric, Tick
 from schemas.venues.citrex.market_data import parse_trades
+from sinks.instruments import read_instruments
 from tests.topic_reader import Reader
 
 _COMMAND = "from infra.cli.simulate import simulate_app; simulate_app()"
@@ -40,8 +41,10 @@ def venue() -> Iterator[dict[str, str]]:
 async def test_books_and_trades_of_the_venue_arrive_whatever_goes_wrong(venue: dict[str, str]) -> None:
     """Every trade once and as the venue says; a book that cannot be had is STALE and comes back; all is flushed."""
     with MockCluster() as kafka, development_registry.serve() as registry:
-        for topic, partitions in (("market.ticks", 4), ("ops.dead-letters", 1), ("ops.metrics", 1)):
-            kafka.create_topic(topic, partitions)
+        for topic in ("market.ticks", "reference.instruments"):
+            kafka.create_topic(topic, 4)
+        for topic in ("ops.dead-letters", "ops.metrics"):
+            kafka.create_topic(topic, 1)
         settings = Settings(
             _env_file=None,
             kafka_bootstrap=kafka.bootstrap,
@@ -75,6 +78,7 @@ async def test_books_and_trades_of_the_venue_arrive_whatever_goes_wrong(venue: d
             await running
             await ticks.until(lambda: of(TickKind.STATUS)[-1].flags == Flag.STALE)
             metrics.read()
+            table, _ = await asyncio.to_thread(read_instruments, settings)
             async with http.get(f"{venue['rest_url']}/trade-history?symbol=seiperp&lookback=500") as response:
                 page = parse_trades(await response.read())
         for reader in (ticks, letters, metrics):
@@ -92,6 +96,11 @@ async def test_books_and_trades_of_the_venue_arrive_whatever_goes_wrong(venue: d
             trade.taker_side,
             trade.ts_event,
         )
+    margins = {one.symbol: (one.source, one.initial_margin_ppm, one.maker_fee_ppm) for one in table}
+    assert margins == {
+        "SEI/USDC-PERP": (InstrumentSource.VENUE, 100_000, 50),
+        "ETH/USDC-PERP": (InstrumentSource.VENUE, 50_000, 50),
+    }
     assert metrics.records[-1].gauges["mark_price:SEI/USDC-PERP"] > 0
     assert all("MALFORMED" in letter.reason for letter in letters.records)
 

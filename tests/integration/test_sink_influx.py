@@ -22,7 +22,9 @@ from sinks.runner import SinkRunner
 from sinks.stop import Stop
 from tests.sink_records import (
     NOW_US,
+    VENUE,
     Kafka,
+    balance,
     bar,
     delivery,
     eventually,
@@ -86,14 +88,20 @@ def rows(settings: Settings, measurement: str) -> list[dict[str, Any]]:
 
 def test_points_are_exact(connector: InfluxConnector, settings: Settings) -> None:
     """Integers in schema units beside floats, tags that tell markets, modes and accounts apart."""
-    assert write(connector, trade(1), quote(2), bar(0, 0), position(3), execution(4)) == []
+    held = position(3, mark=price("0.26"), unrealised_pnl=10**15, funding=7, accrued_funding=-1)
+    assert write(connector, trade(1), quote(2), bar(0, 0), held, execution(4), balance(5)) == []
 
     (tick,) = rows(settings, "ticks")
     assert (tick["price_units"], tick["price"], tick["side"]) == (price("0.2512"), 0.2512, "BUY")
     (fill,) = rows(settings, "fills")
     assert (fill["fee_exact"], fill["mode"], fill["account"]) == ("-0.00000000000000003", "paper", "demo")
-    (held,) = rows(settings, "positions")
-    assert (held["cash_exact"], held["quantity_units"]) == ("-1.25", 500_000_000)
+    (found,) = rows(settings, "positions")
+    assert (found["cash_exact"], found["quantity_units"]) == ("-1.25", 500_000_000)
+    assert (found["unrealised_pnl_exact"], found["mark"]) == ("0.01", 0.26)
+    assert (found["funding_exact"], found["accrued_funding_exact"]) == ("0.000000000000000007", "-0.000000000000000001")
+    (money,) = rows(settings, "balances")
+    assert (money["equity_exact"], money["asset"], money["venue"]) == ("100.000000000000000001", "USDC", VENUE)
+    assert money["drawdown"] == pytest.approx(3)
     assert rows(settings, "bars")[0]["timeframe"] == "M1"
     assert rows(settings, "quotes")[0]["state"] == "LIVE"
 

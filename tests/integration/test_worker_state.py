@@ -20,9 +20,10 @@ from processors.microbatch.restore import restored
 from processors.microbatch.task import PartitionTask
 from schemas.codec import Codec
 from schemas.columns import Spans, decode_ticks
-from schemas.records import Alert, Tick
+from schemas.enums import Mode, Verdict
+from schemas.records import Alert, QuoteDecision, Tick
 from schemas.topics import DEFAULT_PARTITIONS, TOPICS
-from tests.kernel_steps import instruments
+from tests.kernel_steps import MARKET, instruments
 from tests.ticks import T0, Feed, second
 
 PARTITIONS = {"mock": 16, "jvm": DEFAULT_PARTITIONS}
@@ -162,3 +163,56 @@ async def test_a_snapshot_beyond_the_budget_is_written_and_told_once(
 
     assert task.safe == 6
     assert [alert.code for alert in told] == ["SNAPSHOT_OVER_BUDGET"]
+
+
+def decision(at: int, sequence: int = 0, inference_us: int | None = None) -> QuoteDecision:
+    """One of the market of `tests.kernel_steps`, so many grid points after the first."""
+    return QuoteDecision(
+        decision_id=f"{at}|{sequence}",
+        mode=Mode.PAPER,
+        account="demo",
+        venue=MARKET[0],
+        symbol=MARKET[1],
+        ts_grid=T0 + at * 200_000,
+        epoch=7,
+        verdict=Verdict.DENIED,
+        reasons=(),
+        bids=(),
+        asks=(),
+        sigma=0.0,
+        gamma=0.0,
+        kappa=0.0,
+        horizon_s=0.0,
+        signal_bps=0.0,
+        clamps=(),
+        config_hash="",
+        sequence=sequence,
+        inference_us=inference_us,
+        cause_topic="market.ticks",
+        cause_partition=1,
+        cause_first_offset=0,
+        cause_offset=0,
+    )
+
+
+async def test_what_was_decided_is_known_after_a_restore(engine: MicroBatchEngine) -> None:
+    """The last decision by grid point and sequence, pulls among them; and which predictions had been too slow."""
+    limit_us = engine.config.quoting.breakers.inference_us
+    async with publishing(engine):
+        for one in (
+            decision(1, 0, limit_us + 1),
+            decision(2, 0, limit_us),
+            decision(2, 1),
+            decision(3),
+            decision(3, 1),
+        ):
+            engine.send(one, 1, T0)
+        await engine.drain()
+
+    (task,) = await restored(engine, [1], generation=1)
+
+    published = task.pipeline.quoter.published
+    assert published is task.published
+    assert published.last == {MARKET: (T0 + 3 * 200_000, 1)}
+    assert published.slow == {(MARKET, T0 + 200_000): limit_us + 1}
+    assert task.pipeline.quoter.epoch == task.epoch == 8

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from random import Random
@@ -17,6 +18,7 @@ from processors.kernel.features import FeatureConfig
 from processors.kernel.model import Model
 from processors.kernel.normalise import NormaliseConfig
 from processors.kernel.pipeline import KERNEL_VERSION, PartitionPipeline, PipelineConfig
+from processors.kernel.quoting import Published
 from processors.kernel.steps import Input, Ticks
 from processors.microbatch.decoding import END_OF_TIME_US
 from schemas.codec import Codec
@@ -25,7 +27,7 @@ from schemas.columns.rows import Rows
 from schemas.enums import Side, TickKind
 from schemas.numbers import INT64_MAX
 from schemas.reasons import DenyReason
-from schemas.records import Bar, Book, FeatureVector, Prediction, Quote, QuoteDecision, Record, Tick, Trade
+from schemas.records import Bar, Book, FeatureVector, Market, Prediction, Quote, QuoteDecision, Record, Tick, Trade
 from schemas.topics import TOPICS, topic_of
 from tests.kernel_steps import MARKET, instruments, position
 from tests.ticks import T0, Feed
@@ -91,14 +93,32 @@ def market_log(seed: int, length: int) -> list[Tick | None]:
     return log[:length]
 
 
-def new_pipeline() -> PartitionPipeline:
+class Stopwatch:
+    """A clock by which the prediction `number` takes what `took_us` says."""
+
+    def __init__(self, took_us: Callable[[int], int], number: int = 0) -> None:
+        self.took_us = took_us
+        self.number = number
+        self._is_running = False
+
+    def __call__(self) -> int:
+        self._is_running = not self._is_running
+        if self._is_running:
+            return 0
+        self.number += 1
+        return self.took_us(self.number - 1)
+
+
+def new_pipeline(timer_us: Callable[[], int] | None = None) -> PartitionPipeline:
     model = cast(Model, FakeModel())
-    pipeline = PartitionPipeline(_CONFIG, "market.ticks", 0, instruments=instruments(), model=model, epoch=3)
+    pipeline = PartitionPipeline(
+        _CONFIG, "market.ticks", 0, instruments=instruments(), model=model, epoch=3, timer_us=timer_us
+    )
     pipeline.inventory.apply_position(position("120"))
     return pipeline
 
 
-def replaced(pipeline: PartitionPipeline, number: int) -> PartitionPipeline:
+def replaced(pipeline: PartitionPipeline, number: int, timer_us: Callable[[], int] | None = None) -> PartitionPipeline:
     """Give the pipeline of a worker that takes over by the snapshot's records alone."""
     key: dict[str, Any] = {"kernel_version": KERNEL_VERSION, "stage_set": "all", "partition": 0}
     records = snapshot.pack(
@@ -106,7 +126,7 @@ def replaced(pipeline: PartitionPipeline, number: int) -> PartitionPipeline:
     )
     found = snapshot.latest(records, **key)
     assert found is not None
-    successor = new_pipeline()
+    successor = new_pipeline(timer_us)
     successor.restore(found.state)
     return successor
 
@@ -186,6 +206,66 @@ def test_the_log_pulls_for_every_reason() -> None:
     assert pulls == {(DenyReason.MARKET_JUMP,), (DenyReason.BOOK_NOT_LIVE,)}
     assert {MARKET[0], "elsewhere"} <= sides
     assert {"DISCONNECT:OPEN", "DISCONNECT:HALF_OPEN"} <= labels
+
+
+def decisions_of(pipeline: PartitionPipeline, log: list[Tick | None], begin: int, end: int) -> list[QuoteDecision]:
+    pipeline.run([Input(offset, log[offset]) for offset in range(begin, end)])
+    outputs = [output for output in pipeline.take() if not isinstance(output, Rows)]
+    return [output.record for output in outputs if isinstance(output.record, QuoteDecision)]
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 2**32), cut=st.integers(1, 399), died=st.integers(1, 400))
+def test_a_successor_goes_on_as_its_predecessor_would_have(seed: int, cut: int, died: int) -> None:
+    """From a snapshot before what was published last, whatever its own clock says of predictions made again."""
+    cut, died = min(cut, died), max(cut, died)
+    log, limit_us = market_log(seed, 400), _CONFIG.quoting.breakers.inference_us
+
+    def took_us(number: int) -> int:
+        return 2 * limit_us if number % 37 == seed % 37 else 10
+
+    whole = decisions_of(new_pipeline(Stopwatch(took_us)), log, 0, len(log))
+    before = new_pipeline(Stopwatch(took_us))
+    decisions_of(before, log, 0, cut)
+    made = before.emitted["predictions"]
+    before_death = new_pipeline(Stopwatch(took_us))
+    published = decisions_of(before_death, log, 0, died)
+    known = before_death.emitted["predictions"]
+
+    own = Stopwatch(lambda number: took_us(number) if number >= known else 3 * limit_us - took_us(number), made)
+    successor = replaced(before, 1, own)
+    last: dict[Market, tuple[int, int]] = {}
+    for decision in published:
+        last[decision.market] = (decision.ts_grid, decision.sequence)
+    slow = {
+        (decision.market, decision.ts_grid): decision.inference_us
+        for decision in published
+        if (decision.inference_us or 0) > limit_us
+    }
+    successor.quoter.published = Published(last, cast(Mapping[Any, int], slow))
+    again = decisions_of(successor, log, cut, len(log))
+
+    new = [d for d in again if not successor.quoter.published.covers(d.market, d.ts_grid, d.sequence)]
+    assert published + new == whole
+
+
+def test_slow_predictions_change_decisions_and_nothing_else() -> None:
+    """What is published on signals.predictions is a function of the log; a decision says what it did without."""
+    log = market_log(7, 400)
+    topics: list[dict[str, list[bytes]]] = []
+    for took_us in (10, 10**6):
+        pipeline = new_pipeline(Stopwatch(lambda _, took_us=took_us: took_us))  # type: ignore[misc]
+        pipeline.run([Input(offset, tick) for offset, tick in enumerate(log)])
+        topics.append({})
+        for output in pipeline.take():
+            for record in output.records() if isinstance(output, Rows) else (output.record,):
+                topics[-1].setdefault(topic_of(type(record)).name, []).append(_CODECS[type(record)].encode(record))
+    fast, slow = topics
+
+    assert {name for name in slow if fast[name] != slow[name]} == {"trading.quotes", "ops.alerts"}
+    drifting = [decoded(QuoteDecision, value) for value in slow["trading.quotes"]]
+    assert any("DRIFT:OPEN" in decision.breakers and decision.bids for decision in drifting)
+    assert all(decision.model_hash is None for decision in drifting)
 
 
 def decoded(record: type[Record], value: bytes) -> Any:

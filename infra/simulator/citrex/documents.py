@@ -225,6 +225,7 @@ def ledger_of(exchange: Exchange) -> dict[str, Any]:
                     order_of(order, OrderStatus.OPEN, exchange.products[order.product_id].symbol)
                     for order in exchange.open_orders(owner)
                 ],
+                "nonces": list(exchange.nonces_of(owner)),
                 "trades": [trade_of(trade) for trade in exchange.trades_of(owner)],
             }
             for owner, holding in ledger.holdings.items()

@@ -96,6 +96,7 @@ class Exchange:
         self._house = frozenset(house)
         self._own_orders: dict[Owner, dict[str, RestingOrder]] = defaultdict(dict)
         self._own_trades: dict[Owner, deque[Trade]] = defaultdict(lambda: deque(maxlen=_OWN_TRADES_KEPT))
+        self._accepted: dict[Owner, deque[int]] = defaultdict(lambda: deque(maxlen=_OWN_TRADES_KEPT))
         self._nonces: set[tuple[Owner, int]] = set()
         self._nonce_ends: list[tuple[int, Owner, int]] = []
         self._run_id = run_id
@@ -108,6 +109,10 @@ class Exchange:
     def trades_of(self, owner: Owner) -> Iterable[Trade]:
         """Give a sub-account's trades, oldest first."""
         return self._own_trades.get(owner, ())
+
+    def nonces_of(self, owner: Owner) -> Iterable[int]:
+        """Give the nonces of the orders that a sub-account placed, in their order; a refused one is not among them."""
+        return self._accepted.get(owner, ())
 
     def place(self, order: RestingOrder, now_us: int) -> Placed:
         """Take an order: match what it crosses, let the rest wait if it may.
@@ -230,6 +235,7 @@ class Exchange:
 
     def _note_nonce(self, order: RestingOrder) -> None:
         if order.owner not in self._house:  # whose numbers are unique by themselves
+            self._accepted[order.owner].append(order.nonce)
             self._nonces.add((order.owner, order.nonce))
             heappush(self._nonce_ends, (order.expiry_ms, order.owner, order.nonce))
 

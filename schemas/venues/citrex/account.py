@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from schemas.enums import Side
 from schemas.errors import ProtocolError
+from schemas.numbers import SIZE_SCALE
 from schemas.reasons import DeadLetterReason
 from schemas.venues.citrex.market_data import TradePrint
 from schemas.venues.citrex.messages import OrderStatus, OrderType, TimeInForce, address_of
@@ -24,7 +25,7 @@ from schemas.venues.citrex.reading import (
     read_rows,
     refusal_of,
 )
-from schemas.venues.citrex.units import price_from_wire, size_from_wire, wire_integer
+from schemas.venues.citrex.units import WIRE_SCALE, price_from_wire, size_from_wire, wire_integer
 from schemas.wire import long_of, parse_json, short_text
 
 __all__ = [
@@ -44,6 +45,8 @@ __all__ = [
 
 _MAX_ORDERS = 10_000
 _MAX_POSITIONS = 1_000
+_ONE: int = 10**WIRE_SCALE
+_SIZE: int = 10 ** (WIRE_SCALE - SIZE_SCALE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +83,14 @@ class PositionState:
     margin: int
     accrued_funding: int
     liquidation_price: int
+
+    @property
+    def entry_value(self) -> int:
+        """What was paid for what is held, in 1e-18: its value at the mark less the profit, to the unit.
+
+        The average entry price would not do: it is rounded.
+        """
+        return self.size * _SIZE * self.mark_price // _ONE - self.profit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

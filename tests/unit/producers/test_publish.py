@@ -19,14 +19,16 @@ from schemas.enums import Side, TickKind
 from schemas.errors import ConfigurationError, ServiceUnavailable
 from schemas.instruments import Instruments, partition_for
 from schemas.reasons import DeadLetterReason
-from schemas.records import Alert, DeadLetter, Metric, Record, Tick
+from schemas.records import Alert, DeadLetter, Instrument, Metric, Record, Tick
 
 T0 = 1_700_000_000_000_000
-CODECS = {Tick: Codec(Tick, 1), DeadLetter: Codec(DeadLetter, 2), Metric: Codec(Metric, 3), Alert: Codec(Alert, 4)}
+KINDS: tuple[type[Any], ...] = (Tick, DeadLetter, Metric, Alert, Instrument)
+CODECS = {kind: Codec(kind, number) for number, kind in enumerate(KINDS, start=1)}
 TOPICS = {
     Tick: "market.ticks",
     DeadLetter: "t.ops.dead-letters",
     Metric: "t.ops.metrics",
+    Instrument: "t.reference.instruments",
     Alert: "t.ops.alerts",
 }
 
@@ -61,7 +63,7 @@ def cluster() -> Iterator[MockCluster]:
     """A mock cluster with the topics of a run under the prefix `t.`."""
     with MockCluster() as cluster:
         for record, name in TOPICS.items():
-            cluster.create_topic(name, 4 if record is Tick else 1)
+            cluster.create_topic(name, 4 if record in (Tick, Instrument) else 1)
         yield cluster
 
 
@@ -74,6 +76,7 @@ def publisher_for(
         dead_letter=CODECS[DeadLetter],
         metric=CODECS[Metric],
         alert=CODECS[Alert],
+        instrument=CODECS[Instrument],
         instruments=Instruments(),
         partitions=partitions,
         clock=lambda: T0,
@@ -94,7 +97,7 @@ def read(cluster: MockCluster) -> Callable[[type[Record], int], list[tuple[int, 
 
     def records(kind: type[Record], count: int) -> list[tuple[int, bytes, Any]]:
         consumer = Consumer({"bootstrap.servers": cluster.bootstrap, "group.id": "test", "log_level": 0})
-        consumer.assign([TopicPartition(TOPICS[kind], p, 0) for p in range(4 if kind is Tick else 1)])
+        consumer.assign([TopicPartition(TOPICS[kind], p, 0) for p in range(4 if kind in (Tick, Instrument) else 1)])
         found = []
         while len(found) < count:
             message = consumer.poll(10)
@@ -152,6 +155,17 @@ async def test_a_bad_frame_is_kept_cut_with_its_reason(publisher: TickPublisher,
     assert (letter.reason, letter.detail, letter.source) == ("UNKNOWN_SIDE", "side 'x'", "sim")
     assert (len(letter.payload), letter.payload_size, letter.ts_seen) == (65_536, 100_000, T0)
     assert publisher.counters(SOURCE)["bad_unknown_side"] == 1
+
+
+async def test_what_a_venue_says_of_a_market_goes_where_its_ticks_go(publisher: TickPublisher, read: Any) -> None:
+    """The market is the key, its group chooses the partition."""
+    told = Instruments.load().get("sim-citrex", "ETH/USDC-PERP")
+    assert told is not None
+    await publisher.publish(Effects(instruments=[told]), SOURCE)
+    await publisher.flush()
+    ((partition, key, record),) = read(Instrument, 1)
+    assert (partition, key, record) == (partition_for(b"ETH", 4), b"sim-citrex|ETH/USDC-PERP", told)
+    assert publisher.counters(SOURCE)["instruments"] == 1
 
 
 async def test_metrics_carry_the_counts_of_publisher_and_session(publisher: TickPublisher, read: Any) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from schemas.records import Record
 from sinks.redis_plan import Command, Plan
-from tests.sink_records import SYMBOL, VENUE, bar, delivery, execution, quote, trade
+from tests.sink_records import SYMBOL, VENUE, balance, bar, delivery, execution, quote, trade
 
 MARKET = f"{VENUE}:{SYMBOL}"
 
@@ -57,6 +57,16 @@ def test_the_primary_venue_is_also_written_under_the_symbol() -> None:
 
     (alias,) = of(commands, "EVAL", f"flashmm:quote:{SYMBOL}")
     assert json.loads(str(alias.arguments[-2]))["venue"] == VENUE
+
+
+def test_the_newest_balance_is_written_for_its_owner() -> None:
+    """By mode, account, venue and asset; every one is published."""
+    commands = planned(balance(1), balance(3), balance(2))
+
+    owner = f"paper:demo:{VENUE}:USDC"
+    (latest,) = of(commands, "EVAL", f"flashmm:balance:{owner}")
+    assert json.loads(str(latest.arguments[-2]))["ts_update"] == balance(3).ts_update
+    assert len(of(commands, "PUBLISH", f"flashmm:pub:balances:{owner}")) == 3
 
 
 def test_values_come_before_what_tells_of_them() -> None:

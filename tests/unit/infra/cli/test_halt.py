@@ -37,6 +37,6 @@ def test_rungs_have_names() -> None:
 
 
 def test_direct_cancels_and_nothing_else() -> None:
-    """It is for a Kafka that is away; there is no venue yet that it could ask."""
+    """It is for a Kafka that is away, and a venue that orders rest at."""
     assert flashmm("halt", "flatten", "--direct").exit_code == 2
-    assert isinstance(flashmm("halt", "cancel-all", "--direct").exception, ConfigurationError)
+    assert isinstance(flashmm("halt", "cancel-all", "--direct", "--yes").exception, ConfigurationError)

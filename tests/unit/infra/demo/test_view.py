@@ -42,8 +42,12 @@ POSITION = {
     "quantity": "-100",
     "cash": "51",
     "fees": "0.5",
+    "realised_pnl": "1",
+    "unrealised_pnl": "0.25",
+    "funding": None,
     "fill_count": 3,
 }
+BALANCE = {"equity": "100001.5", "peak_equity": "100003"}
 
 
 def model(**changes: Any) -> ViewModel:
@@ -60,6 +64,7 @@ def model(**changes: Any) -> ViewModel:
         "book": BOOK,
         "decision": DECISION,
         "positions": [POSITION],
+        "balances": [BALANCE],
         "quotes": [QUOTE],
         "bars": [BAR],
     }
@@ -92,10 +97,16 @@ def test_it_says_what_is_pretended_and_what_is_wrong() -> None:
     assert "ended 1" in text
 
 
-def test_pnl_is_cash_and_marked_position_less_fees() -> None:
-    """51 - 100 * 0.5 - 0.5; without a mark it is not known, and is not guessed."""
-    assert "+0.5000" in drawn(model())
-    assert "?" in drawn(model(quotes=[]))
+def test_pnl_is_told_as_the_executor_counts_it() -> None:
+    """What was realised less fees, with funding, and what is open; without a mark it is not known, nor is equity."""
+    text = drawn(model())
+    assert "+0.50" in text
+    assert "+0.25" in text
+    assert "equity 100001.50, drawdown 1.50" in text
+    assert "+2.50" in drawn(model(positions=[{**POSITION, "funding": "2"}]))
+    blind = drawn(model(positions=[{**POSITION, "unrealised_pnl": None}], balances=[{**BALANCE, "equity": None}]))
+    assert "?" in blind
+    assert "equity ?" in blind
 
 
 @pytest.mark.parametrize("width", [60, 80, 120, 200])

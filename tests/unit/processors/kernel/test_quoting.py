@@ -462,7 +462,7 @@ def states(decisions: Sequence[QuoteDecision]) -> list[str]:
 
 def test_a_book_that_was_gone_is_quoted_again_after_a_while() -> None:
     """DISCONNECT: open while it is not LIVE and two seconds after, then tried, then closed."""
-    steps = quiet(WARM + 50)
+    steps = quiet(WARM + 80)
     for at in (WARM, WARM + 1):
         steps[at] = grid(at, view(state=BookState.STALE, ts_change=T0 + at * GRID))
 
@@ -490,9 +490,9 @@ def test_a_market_that_moves_too_far_is_not_quoted_until_it_calms_down() -> None
     assert states(decisions) == ["", "EXTREME_MARKET:OPEN", "EXTREME_MARKET:HALF_OPEN", ""]
     alerts = [record for record in emitted.records if isinstance(record, Alert)]
     assert [(alert.code, alert.severity, alert.ts_alert) for alert in alerts] == [
-        ("BREAKER_EXTREME_MARKET", Severity.WARNING, T0 + WARM * GRID),
-        ("BREAKER_EXTREME_MARKET", Severity.INFO, decisions[WARM + 174].ts_grid),
-        ("BREAKER_EXTREME_MARKET", Severity.INFO, decisions[WARM + 199].ts_grid),
+        ("BREAKER_OPEN", Severity.WARNING, T0 + WARM * GRID),
+        ("BREAKER_HALF_OPEN", Severity.INFO, decisions[WARM + 174].ts_grid),
+        ("BREAKER_CLOSED", Severity.INFO, decisions[WARM + 224].ts_grid),
     ]
     assert {(alert.venue, alert.symbol) for alert in alerts} == {MARKET}
 
@@ -502,7 +502,7 @@ ANY = Reference(edges=((),), shares=((1.0,),))
 
 def test_a_slow_prediction_is_not_used() -> None:
     """DRIFT: prices do without the model until it was fast for ten seconds; the decision says how long it took."""
-    steps = [predicted(step, 2.0) for step in quiet(WARM + 80)]
+    steps = [predicted(step, 2.0) for step in quiet(WARM + 110)]
     for at, step in enumerate(steps):
         step.inference_us[MARKET] = 6_000 if at == WARM else 900
 

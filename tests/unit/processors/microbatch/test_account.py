@@ -1,4 +1,4 @@
-"""Positions and executions are applied before the ticks that wait, once, and by offset."""
+"""Instruments, positions, orders and executions are applied before the ticks that wait, once, and by offset."""
 
 from __future__ import annotations
 
@@ -10,17 +10,23 @@ import numpy as np
 import pytest
 
 from processors.kernel.pipeline import PipelineConfig
+from processors.kernel.quotingconfig import QuotingConfig
+from processors.kernel.snapshot import freeze, thaw
+from processors.microbatch.account import account_records
 from processors.microbatch.batches import FetchedBatch
 from processors.microbatch.engine import TICKS, MicroBatchEngine
 from processors.microbatch.publisher import Pending
 from processors.microbatch.task import PartitionTask
 from schemas.codec import Codec
 from schemas.columns import Spans
+from schemas.enums import Mode, OrderStatus
 from schemas.reasons import DeadLetterReason
-from schemas.records import DeadLetter, Position, Tick
+from schemas.records import DeadLetter, ExecutionReport, Instrument, OrderIntent, Position, Record, Tick
 from schemas.topics import TOPICS
-from tests.kernel_steps import MARKET, instruments, position, size
+from tests.kernel_steps import MARKET, instrument, instruments, position, price, size, view
+from tests.kernel_steps import T0 as KERNEL_T0
 from tests.ticks import T0, Feed
+from tests.unit.processors.kernel.test_ownorders import intent, report
 
 _CODECS = {topic.record: Codec(topic.record, 1) for topic in TOPICS.values() if topic.record is not None}
 POSITIONS = TOPICS["trading.positions"].name
@@ -104,6 +110,45 @@ async def test_what_is_no_position_is_a_dead_letter(engine: MicroBatchEngine) ->
     assert isinstance(letter, DeadLetter)
     assert (letter.reason, letter.source, letter.source_offset) == (DeadLetterReason.NOT_FRAMED, POSITIONS, 0)
     assert held(engine) == size("5")
+
+
+def encoded(offset: int, record: Record) -> Any:
+    return SimpleNamespace(offset=offset, value=_CODECS[type(record)].encode(record), headers=())
+
+
+async def test_an_instrument_holds_from_its_time_on(engine: MicroBatchEngine) -> None:
+    """A worker knows none but those of the topic, each once."""
+    task, coarse = engine.tasks[0], instrument(tick=price("0.01"), ts_effective=T0)
+    assert task.pipeline.instruments.last(MARKET) is None
+
+    for offset, one in ((0, instrument()), (1, coarse), (0, instrument())):
+        engine.account.put(task, Instrument, encoded(offset, one))
+    engine.account.apply()
+
+    assert task.pipeline.instruments.at(MARKET, T0 - 1) == instrument()
+    assert task.pipeline.instruments.at(MARKET, T0) == coarse
+    again = engine.new_pipeline(0)
+    again.restore(thaw(freeze(task.pipeline.state())))
+    assert [*again.instruments.records()] == [instrument(), coarse]
+
+
+async def test_our_orders_are_read_where_the_book_shows_them(engine: MicroBatchEngine) -> None:
+    """Placed by the journal, known by a report: they are taken out of the book."""
+    paper, citrex = QuotingConfig(), QuotingConfig(mode=Mode.CITREX, shows_own=True)
+    assert OrderIntent not in account_records(paper)
+    assert OrderIntent in account_records(citrex)
+    engine.config = PipelineConfig(quoting=citrex)
+    task = engine.tasks[0] = PartitionTask(0, engine.new_pipeline(0), position=0, epoch=0)
+
+    engine.account.put(task, OrderIntent, encoded(7, intent()))
+    engine.account.put(task, ExecutionReport, encoded(9, report(OrderStatus.OPEN, KERNEL_T0)))
+    engine.account.apply()
+
+    own = task.pipeline.own_orders
+    assert own is not None
+    assert own.next_offset == 8
+    left = own.without(view(bids=[("0.3999", "5"), ("0.3998", "7")], ts_change=KERNEL_T0 + 5_000_000))
+    assert (left.bids, left.flags) == (view(bids=[("0.3998", "7")]).bids, 0)
 
 
 async def test_it_takes_no_more_than_it_may(engine: MicroBatchEngine) -> None:

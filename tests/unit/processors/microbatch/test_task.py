@@ -6,18 +6,19 @@ from dataclasses import replace
 
 from processors.kernel.pipeline import PartitionPipeline, PipelineConfig
 from processors.kernel.quoting import Published
+from processors.kernel.quotingconfig import QuotingConfig
 from processors.kernel.steps import Input
 from processors.microbatch.task import PartitionTask
 from schemas.columns.rows import Rows
-from schemas.enums import Severity
-from schemas.records import Alert, QuoteDecision
+from schemas.enums import Mode, Severity
+from schemas.records import Alert, FeatureVector, QuoteDecision
 from tests.kernel_steps import MARKET, instruments
 from tests.ticks import T0, Feed
 
 GRID_US = 200_000
 
 
-def task(published: Published) -> PartitionTask:
+def task(published: Published, quoting: QuotingConfig | None = None) -> PartitionTask:
     """One second of a quoted market whose feed is gone after the fourth grid point."""
     feed = Feed(MARKET[1], venue=MARKET[0], source="sim")
     log = feed.levels(T0, [("0.3998", 500)], [("0.4002", 500)], clear=True)
@@ -25,7 +26,9 @@ def task(published: Published) -> PartitionTask:
         log.append(feed.heartbeat(T0 + at * 20_000, T0))
         if at == 41:
             log.append(feed.status(T0 + at * 20_000, 1))
-    pipeline = PartitionPipeline(PipelineConfig(), "market.ticks", 0, instruments=instruments())
+    pipeline = PartitionPipeline(
+        PipelineConfig(quoting=quoting or QuotingConfig()), "market.ticks", 0, instruments=instruments()
+    )
     pipeline.run([Input(offset, tick) for offset, tick in enumerate(log)])
     return PartitionTask(0, pipeline, position=len(log), epoch=1, published=published)
 
@@ -42,7 +45,7 @@ def told(published: Published) -> list[tuple[int, int | str]]:
     return found
 
 
-ALL = [(1, 0), (2, 0), (3, 0), (4, 0), (4, 1), (5, "BREAKER_DISCONNECT"), (5, 0)]
+ALL = [(1, 0), (2, 0), (3, 0), (4, 0), (4, 1), (5, "BREAKER_OPEN"), (5, 0)]
 
 
 def test_without_a_predecessor_everything_is_published() -> None:
@@ -69,3 +72,15 @@ def test_other_markets_and_other_alerts_are_published() -> None:
     assert alert in [output.record for output in outputs]
     assert replace(alert, venue="v", symbol="A/B") not in [output.record for output in outputs]
     assert sum(isinstance(output.record, QuoteDecision) for output in outputs) == 6
+
+
+def test_features_of_a_book_without_our_orders_go_with_its_decisions() -> None:
+    """They rest on the journal too, so what is published once is not made again; others are functions of the log."""
+    published = Published({MARKET: (T0 + 3 * GRID_US, 0)})
+    found = {}
+    for quoting in (QuotingConfig(), QuotingConfig(mode=Mode.CITREX, shows_own=True)):
+        outputs = [output for output in task(published, quoting).to_publish() if not isinstance(output, Rows)]
+        vectors = [output.record for output in outputs if isinstance(output.record, FeatureVector)]
+        found[quoting.mode] = [(vector.ts_grid - T0) // GRID_US for vector in vectors]
+
+    assert found == {Mode.PAPER: [1, 2, 3, 4], Mode.CITREX: [4]}

@@ -10,7 +10,7 @@ import pytest
 
 from producers.citrex.source import CitrexConfig, CitrexSource
 from producers.core import Effects, Fetch
-from schemas.enums import Flag, Side, TickKind
+from schemas.enums import Flag, InstrumentSource, Side, TickKind
 from schemas.errors import ConfigurationError
 from schemas.instruments import Instruments
 from schemas.reasons import DeadLetterReason
@@ -239,6 +239,28 @@ def test_a_market_whose_listing_differs_from_its_instrument_is_not_served(change
     run.wait(70)
     assert run.asked[-1].startswith(("depth", "trade-history", "time", "ticker"))
     assert run.source.counters["markets_not_served"] == 0
+
+
+def test_what_the_venue_says_of_a_market_is_told_when_it_is_news() -> None:
+    """Its fees, smallest size and margin, and from when; a listing that says the same again is no news."""
+    run = Run()
+    run.wait(130)
+    (told,) = run.effects.instruments
+    assert (told.market, told.source) == (("sim-citrex", SYMBOL), InstrumentSource.VENUE)
+    assert (told.maker_fee_ppm, told.taker_fee_ppm, told.initial_margin_ppm) == (100, 500, 100_000)
+    assert told.min_size == 10**7
+    assert T0 < told.ts_effective < T0 + S
+
+    run.answers["products"] = [{**PRODUCT, "takerFee": wei("0.0006"), "isMakerRebate": True}]
+    run.wait(70)
+    assert [(one.maker_fee_ppm, one.taker_fee_ppm) for one in run.effects.instruments[1:]] == [(-100, 600)]
+
+
+def test_a_market_that_is_not_served_is_not_told_of() -> None:
+    """Its instrument would not be the venue's."""
+    run = Run(["ETH/USDC-PERP"])
+    run.wait(70)
+    assert run.effects.instruments == []
 
 
 def test_the_watermark_follows_the_venues_clock_as_far_as_trades_are_known() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from producers.citrex.tape import NewTrades, Tape
@@ -88,6 +88,7 @@ def test_a_page_with_a_trade_twice_brings_it_once() -> None:
     assert uids(new) == [1]
 
 
+@settings(deadline=None)
 @given(st.integers(1, 90), st.lists(st.integers(0, 40) | st.just(700), min_size=1, max_size=60), st.integers(2, 30))
 def test_every_trade_comes_once_in_order_unless_a_gap_is_told(last: int, steps: list[int], asked: int) -> None:
     """Whatever happens between two questions."""

@@ -207,6 +207,19 @@ def test_a_trade_told_before_its_order_is_named_is_claimed_when_it_is() -> None:
     assert blotter.claim() == []
 
 
+@pytest.mark.parametrize("asked_us", [25, 30])
+def test_a_listing_asked_for_before_an_order_ended_does_not_make_it_a_stray(blotter: Blotter, asked_us: int) -> None:
+    """By its cancel, or by a trade; it is told after that all the same, as a round is told in one go."""
+    blotter.add(order(2))
+    blotter.accepted(2, "v2", 11)
+    blotter.cancelled(1, 30)
+    blotter.fill(fill("t1", "v2", 5), 30)
+
+    listed = (Listed(1, "v1", MARKET), Listed(2, "v2", MARKET))
+    assert blotter.take_listing(Listing(asked_us, listed)) == []
+    assert blotter.take_listing(Listing(31, listed)) == list(listed)
+
+
 def test_a_listing_says_nothing_of_what_was_under_way(blotter: Blotter) -> None:
     """The answer to a cancel is still to come, though the listing shows the order."""
     blotter.cancel(1, 20)

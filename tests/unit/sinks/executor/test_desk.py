@@ -310,3 +310,28 @@ def test_a_decision_off_the_grid_is_refused(desk: Desk, make_decision: Decide) -
     """Its orders could not be named."""
     assert desk.decide(make_decision(100, (BID,)), at(1), 0) is None
     assert desk.counts["ignored_off_grid"] == 1
+
+
+def test_a_pull_cancels_at_once_what_its_grid_point_asked_for(desk: Desk, feed: Any, make_decision: Decide) -> None:
+    """Due at its tick and the latency, not at the next grid point; what it took back does not come again."""
+    feed.snapshot(0, *BOOK)
+    decision = make_decision(0, (BID,), (ASK,))
+    placed = desk.decide(decision, at(1), 0)
+    assert placed is not None
+    desk.submit(placed, 0)
+    feed.snapshot(70, {"9.50": "100"}, {"9.52": "80"})
+    pull = make_decision(0, verdict=Verdict.DENIED, sequence=1)
+
+    cancels = desk.decide(replace(pull, cause_offset=feed.offset), at(2), 0)
+
+    assert actions(cancels) == [(OrderAction.CANCEL, Side.BUY), (OrderAction.CANCEL, Side.SELL)]
+    assert cancels is not None
+    assert {intent.ts_due for intent in cancels.intents} == {GRID_US + 120_000}
+    assert desk.decide(decision, at(3), 0) is None
+    desk.submit(cancels, 0)
+    ended = feed.snapshot(121, {"9.50": "100"}, {"9.52": "80"})
+    assert [(report.status, report.side) for report in ended] == [
+        (OrderStatus.CANCELLED, Side.BUY),
+        (OrderStatus.CANCELLED, Side.SELL),
+    ]
+    assert actions(desk.decide(make_decision(200, (("9.49", "5"),)), at(4), 0)) == [(OrderAction.PLACE, Side.BUY)]

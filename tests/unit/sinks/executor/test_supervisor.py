@@ -48,8 +48,14 @@ def size(text: str) -> int:
 class Account:
     """A desk on paper under a supervisor, and the shell around them; times in milliseconds after the grid point."""
 
-    def __init__(self, listings: Listings, feed_of: Callable[[Any], Any], decide: Callable[..., QuoteDecision]) -> None:
-        self.desk = Desk(PaperVenue(listings), listings, "demo", LIMITS)
+    def __init__(
+        self,
+        listings: Listings,
+        feed_of: Callable[[Any], Any],
+        decide: Callable[..., QuoteDecision],
+        limits: AccountLimits = LIMITS,
+    ) -> None:
+        self.desk = Desk(PaperVenue(listings), listings, "demo", limits)
         self.desk.positions[MARKET] = zero_position(Mode.PAPER, "demo", MARKET, 2, 0, 0)
         self.supervisor = Supervisor(self.desk, FLATTEN, BREAKERS, escalate_us=5_000_000)
         self.feed = feed_of(self)
@@ -287,6 +293,20 @@ def test_late_orders_widen_quotes(account: Account) -> None:
     assert account.codes() == ["BREAKER_OPEN"]
 
 
+def test_who_could_not_hear_of_a_halt_cancels_everything(account: Account) -> None:
+    """Until commands can be read again."""
+    account.supervisor.hear(is_heard=False)
+
+    assert actions(account.turn(100)) == [(OrderAction.CANCEL, Side.BUY), (OrderAction.CANCEL, Side.SELL)]
+    account.decide(200)
+    assert account.working() == []
+    account.supervisor.hear(is_heard=True)
+    account.turn(300)
+    account.decide(400)
+    assert len(account.working()) == 2
+    assert account.codes() == ["COMMANDS_UNHEARD", "COMMANDS_HEARD"]
+
+
 def test_what_was_read_at_the_start_is_told_as_it_stands(account: Account) -> None:
     """The rung in force once, not its history."""
     account.command(ControlLevel.WIDEN, 100)
@@ -309,3 +329,36 @@ class Mute:
 
     def submit(self, orders: Any, now_us: int) -> list[Any]:
         return []
+
+
+def test_a_loss_beyond_its_limit_leaves_only_reductions_until_a_person_resumes(
+    listings: Listings, feed_of: Callable[[Any], Any], make_decision: Callable[..., QuoteDecision]
+) -> None:
+    """What rests and could make the position larger is cancelled at once, and people are told; once."""
+    limits = replace(LIMITS, drawdown=20 * 10**17, daily_loss=20 * 10**17)
+    account = Account(listings, feed_of, make_decision, limits)
+    money = account.desk.count_money({"USDC": 10**22, "SEI": 10**22})
+    account.hold("10")
+    account.feed.snapshot(0, *BOOK)
+    account.decide(200)
+    money.observe(GRID_US)
+    assert account.turn(300) == []
+    assert {side for side, _ in account.working()} == {Side.BUY, Side.SELL}
+
+    account.desk.value(MARKET, to_units("7.99", PRICE_SCALE))
+    money.observe(GRID_US)
+    cancels = account.turn(400)
+    assert [(one.action, one.side, one.reason) for one in cancels] == [
+        (OrderAction.CANCEL, Side.BUY, "TRADING_HALTED"),
+    ]
+    assert cancels[0].decision_id == "limit:DRAWDOWN"
+    account.turn(500)
+    assert account.codes() == ["LOSS_LIMIT"]
+    assert account.desk.counts["denied_drawdown"] == 0
+    account.decide(600)
+    assert account.desk.counts["denied_trading_reducing"] + account.desk.counts["denied_drawdown"] == 1
+
+    account.command(None, 700)
+    assert account.codes() == ["LOSS_LIMIT_ENDED"]
+    account.decide(800)
+    assert {side for side, _ in account.working()} == {Side.BUY, Side.SELL}
