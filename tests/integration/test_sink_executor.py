@@ -152,6 +152,7 @@ def test_a_new_executor_knows_the_book_that_the_last_one_saw(
     with run():
         market.book(0)
         market.decide(0, ("0.2501", "40"))
+        eventually(lambda: len(kafka.read(OrderIntent, PARTITION)) == 1)
         market.sell(60, "0.2490", "1")
         eventually(lambda: len(statuses(kafka)) == 2)
     before = len(statuses(kafka))
