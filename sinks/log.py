@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from infra.runtime.kafka import consumer_config
 from infra.runtime.settings import Settings
-from schemas.errors import CodecError, ServiceUnavailable
+from schemas.errors import CodecError, ConfigurationError, ServiceUnavailable
 from schemas.records import Record
 from sinks.decoding import Decoder, delivery_of
 
@@ -20,6 +20,11 @@ _ANSWER_S = 10.0
 _LOOK_BACK, _LOOK_FURTHER = 64, 8
 # A partition that was just created is led a moment later.
 _LEADERLESS = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
+_MISSING = (
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001  librdkafka spells it so
+    KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001
+)
 
 
 class LogReader:
@@ -34,6 +39,7 @@ class LogReader:
         """Give the first offset of a partition and the one after its last.
 
         Raises:
+            ConfigurationError: there is no such topic or partition.
             ServiceUnavailable: the broker does not answer in time.
         """
         deadline = time.monotonic() + _ANSWER_S
@@ -41,6 +47,10 @@ class LogReader:
             try:
                 start, end = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_ANSWER_S)
             except KafkaException as error:
+                if error.args[0].code() in _MISSING:
+                    problem = f"{self._settings.kafka_bootstrap} has no partition {partition} of {topic}"
+                    fix = "Run `flashmm topics create`"
+                    raise ConfigurationError("FLASHMM_KAFKA_BOOTSTRAP", problem, fix) from error
                 if error.args[0].code() not in _LEADERLESS or time.monotonic() > deadline:
                     raise self._unavailable(f"{topic} {partition}: {error.args[0].str()}") from error
                 time.sleep(0.05)

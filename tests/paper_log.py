@@ -69,7 +69,7 @@ class Process:
             self.venue.replace(self.partition, paper)
             merge.offset, merge.clock.now_us = checkpoint.tick_offset, paper.clock_us or None
             desk.begin(self.partition, paper.offset, paper.clock_us, [resting.intent for resting in paper.orders])
-            desk.recover(recovered(paper), [])
+            desk.recover(recovered(paper), [], 0)
             intents = intents[checkpoint.intents_end :]
             executions = executions[checkpoint.executions_end :]
         replay = Replay(desk, executions)

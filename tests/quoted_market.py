@@ -59,7 +59,7 @@ class Market:
     def sell(self, at_ms: int, at: str, of: str) -> None:
         self.tick(at_ms, (TickKind.TRADE, Side.SELL, at, of))
 
-    def decide(self, at_ms: int, *bids: tuple[str, str], mode: Mode = Mode.PAPER) -> None:
+    def decide(self, at_ms: int, *bids: tuple[str, str], mode: Mode = Mode.PAPER, mid: str = "0.2505") -> None:
         ts_grid = self.start_us + at_ms * 1_000
         decision = QuoteDecision(
             decision_id=f"{mode}|{self._account}|{VENUE}|{SYMBOL}|{ts_grid}",
@@ -73,7 +73,7 @@ class Market:
             reasons=(),
             bids=tuple(QuoteLevel(price=price(p), size=size(s)) for p, s in bids),
             asks=(),
-            mid=price("0.2505"),
+            mid=price(mid),
             sigma=0.0,
             gamma=0.0,
             kappa=0.0,

@@ -40,7 +40,7 @@ def influx() -> None:
 def executor(
     mode: Annotated[Mode | None, typer.Option(help="Where orders go; FLASHMM_EXECUTOR_MODE where not given.")] = None,
 ) -> None:
-    """Turn quote decisions into orders, on paper or as a dry run; there is no real venue yet."""
+    """Turn quote decisions into orders: on paper, as a dry run, or at a Citrex network, which needs more settings."""
     settings = _settings("executor", mode)
     stop = Stop()
     runner = ExecutorRunner(settings, stop=stop)

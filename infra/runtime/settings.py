@@ -156,7 +156,11 @@ class Settings(BaseSettings):
         description="Republish every accepted trade on market.trades, for the sinks; bars and quotes do without.",
     )
     snapshot_interval_ms: int = Field(5_000, ge=100, description="Interval of state snapshots.")
-    fetch_wait_ms: int = Field(5, ge=0, description="How long a fetch may wait for data.")
+    fetch_wait_ms: int = Field(
+        5,
+        ge=0,
+        description="How long a fetch may wait for data while a partition is left out, its last not being taken.",
+    )
     session_timeout_ms: int = Field(
         10_000, ge=6_000, le=30_000, description="A worker silent for so long is dead, and others take its partitions."
     )

@@ -221,7 +221,8 @@ def self_test() -> bool:
         return False
     return (
         # What the transport sets on a consumer and its fetcher: waits and a bound that would else be aiokafka's.
-        {"_fetch_max_wait_ms", "_fetch_max_bytes"} <= set(AIOKafkaConsumer.__init__.__code__.co_names)
+        "_fetch_max_bytes" in AIOKafkaConsumer.__init__.__code__.co_names
+        and {"_fetch_max_wait_ms", "_records"} <= set(aiokafka_fetcher.Fetcher._get_actions_per_node.__code__.co_names)
         and "_prefetch_backoff" in aiokafka_fetcher.Fetcher.__init__.__code__.co_names
         and hasattr(aiokafka_fetcher, "PartitionRecords")
         and hasattr(aiokafka_fetcher, "MemoryRecords")

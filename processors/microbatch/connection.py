@@ -9,10 +9,13 @@ the stock connection stays (slower, same meaning).
 from __future__ import annotations
 
 import asyncio
+import socket
 import struct
+import sys
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 from aiokafka.conn import AIOKafkaConnection
@@ -26,6 +29,7 @@ __all__ = ["LeanConnection"]
 _SIZE = struct.Struct(">i")
 _SMALL_BYTES = 64 * 1024
 _MAX_FRAME_BYTES = 1 << 28  # five times what aiokafka asks for at most
+_AT_ONCE_BYTES = 1 << 20
 
 
 class _Frames(asyncio.BufferedProtocol):
@@ -35,6 +39,8 @@ class _Frames(asyncio.BufferedProtocol):
         protocol: Told of all but data: pauses of writing, the end.
         handle: Given each frame, without its size; a large one in a buffer that is used again.
         ended: Told why no more can come.
+        wake_from: Told how many bytes there must be for a read: of a large frame all that is left, or a part that is
+            worth it. Each read hands the interpreter over, and nothing is done of a frame before its end.
     """
 
     def __init__(
@@ -42,6 +48,7 @@ class _Frames(asyncio.BufferedProtocol):
         protocol: asyncio.Protocol,
         handle: Callable[[bytes | memoryview], None],
         ended: Callable[[BaseException], None],
+        wake_from: Callable[[int], object] = lambda _: None,
     ) -> None:
         self._protocol = protocol
         self._handle = handle
@@ -51,6 +58,8 @@ class _Frames(asyncio.BufferedProtocol):
         self._large = bytearray()
         self._frame: memoryview | None = None
         self._got = 0
+        self._wake_from = wake_from
+        self._wakes_from = 1
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Give where the next bytes belong."""
@@ -85,9 +94,13 @@ class _Frames(asyncio.BufferedProtocol):
     def _took(self, nbytes: int) -> None:
         if self._frame is not None:
             self._got += nbytes
-            if self._got == len(self._frame):
-                frame, self._frame = self._frame, None
-                self._handle(frame)
+            left = len(self._frame) - self._got
+            if left:
+                self._wait_for(min(left, self._wakes_from))
+                return
+            self._wait_for(1)
+            frame, self._frame = self._frame, None
+            self._handle(frame)
             return
         at, end = 0, self._filled + nbytes
         while end - at >= _SIZE.size:
@@ -113,6 +126,13 @@ class _Frames(asyncio.BufferedProtocol):
         self._frame = memoryview(self._large)[:size]
         self._got = len(begun)
         self._frame[: self._got] = begun
+        self._wait_for(min(size - self._got, _AT_ONCE_BYTES))
+
+    def _wait_for(self, nbytes: int) -> None:
+        # Never for more than the frame lacks: what follows it may be long in coming.
+        if nbytes != self._wakes_from:
+            self._wakes_from = nbytes
+            self._wake_from(nbytes)
 
 
 class _Stream:
@@ -127,6 +147,13 @@ class _Stream:
         begin = self._at
         self._at = len(self._frame) if size < 0 else min(begin + size, len(self._frame))
         return bytes(self._frame[begin : self._at])
+
+
+def _waker(transport: asyncio.Transport) -> Callable[[int], object]:
+    """Give what sets how many bytes there must be for a read, where the system knows that."""
+    if sys.platform != "linux" or transport.get_extra_info("sslcontext") is not None:
+        return lambda _: None
+    return partial(transport.get_extra_info("socket").setsockopt, socket.SOL_SOCKET, socket.SO_RCVLOWAT)
 
 
 class LeanConnection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka ships no types
@@ -146,7 +173,8 @@ class LeanConnection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka ship
 
         self._ended = ended = self._loop.create_future()
         ended.add_done_callback(lambda done: done.cancelled() or done.exception())  # whether anybody waits or not
-        self._writer.transport.set_protocol(_Frames(self._protocol, handle, end))
+        transport = self._writer.transport
+        transport.set_protocol(_Frames(self._protocol, handle, end, _waker(transport)))
         task: asyncio.Task[None] = super()._create_reader_task()
         return task
 

@@ -20,19 +20,21 @@ from collections.abc import Iterator, Mapping
 from itertools import chain, zip_longest
 from typing import Any, Protocol, cast
 
+from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from processors.microbatch.batches import BatchingPartitionRecords, FetchedBatch
 
-__all__ = ["REQUEST_TIMEOUT_S", "Engine", "Transport"]
+__all__ = ["REQUEST_TIMEOUT_S", "Engine", "PatientFetcher", "Transport"]
 
 REQUEST_TIMEOUT_S = 40.0
 """For Faust's requests. It waits no longer for `perform_seek` either, and then goes on as if it were done."""
 
 _RESTORE_TIMEOUT_S = REQUEST_TIMEOUT_S * 0.75
 _HAND_OVER_TIMEOUT_S = 5.0
+_IDLE_WAIT_MS = 100  # as long as a seek, or a new assignment, may have to wait for its first fetch
 
 
 class Engine(Protocol):
@@ -66,6 +68,24 @@ class Engine(Protocol):
         """End the process with nothing further committed."""
 
 
+class PatientFetcher(Fetcher):  # type: ignore[misc]  # aiokafka ships no types
+    """aiokafka's fetcher, with a wait of each fetch that delays nothing.
+
+    A fetch is answered when a partition in it has something. One with unread records is left out, and can be asked for
+    only after that: then the wait is short. Else all are in it, and it may be long: fetches that bring nothing cost an
+    idle worker, and its broker, most of their time. (Faust's own is 1500 ms, always.)
+
+    Attributes:
+        wait_ms: The short one.
+    """
+
+    wait_ms = 0
+
+    @property
+    def _fetch_max_wait_ms(self) -> int:
+        return self.wait_ms if self._records else max(self.wait_ms, _IDLE_WAIT_MS)
+
+
 class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # faust ships no types
     """Faust's thread of the consumer: it fetches, splits and decodes.
 
@@ -79,8 +99,6 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # f
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
-        # Faust fixes the wait at 1500 ms, which a broker that is waiting for fetch_min_bytes uses in full.
-        consumer._fetch_max_wait_ms = self.app.engine.fetch_wait_ms
         consumer._fetch_max_bytes = self.app.engine.fetch_bytes
         return consumer
 
@@ -90,8 +108,11 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # f
 
     async def on_start(self) -> None:
         await super().on_start()
+        fetcher = self._consumer._fetcher
         # A partition with unread records holds back fetches of its broker for this long.
-        self._consumer._fetcher._prefetch_backoff = 0.005
+        fetcher._prefetch_backoff = 0.005
+        fetcher.__class__ = PatientFetcher
+        fetcher.wait_ms = cast(Engine, self.app.engine).fetch_wait_ms
 
     async def _fetch_records(
         self, consumer: Any, active_partitions: set[TP], timeout: float | None = None, max_records: int | None = None

@@ -14,6 +14,8 @@ from sinks.ops import Outgoing
 
 __all__ = ["Bookkeeping"]
 
+_MOST_WAITING = 500
+
 
 class Bookkeeping:
     """Writes the records of an account's desk; each returns when the broker has acknowledged them."""
@@ -23,13 +25,21 @@ class Bookkeeping:
         self._desk = desk
         self._money = money
         self._clock = clock
+        self._waiting: list[ExecutionReport] = []
 
     def intents(self, orders: Orders) -> None:
         """Write what is about to be asked of the venue."""
         self._journal.write([self._outgoing(intent) for intent in orders.intents])
 
-    def reports(self, reports: Sequence[ExecutionReport]) -> None:
-        """Write executions with the positions and the money that they change."""
+    def add(self, reports: Sequence[ExecutionReport]) -> None:
+        """Take executions to write; until they are written, positions are those from before them."""
+        self._waiting += reports
+        if len(self._waiting) >= _MOST_WAITING:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the executions that wait, with the positions and the money that they change."""
+        reports, self._waiting = self._waiting, []
 
         def positions(offsets: list[int]) -> list[Outgoing]:
             now_us = self._clock()
@@ -37,6 +47,11 @@ class Bookkeeping:
             return self._of_money(changed, now_us) if changed else []
 
         self._journal.write([self._outgoing(report) for report in reports], positions)
+
+    def reports(self, reports: Sequence[ExecutionReport]) -> None:
+        """Write executions, and what waits, at once."""
+        self.add(reports)
+        self.flush()
 
     def settle(self, events: Sequence[VenueEvent], now_us: int) -> None:
         """Take what the venue says of money, when the fills that it told before are booked."""

@@ -10,7 +10,8 @@ from __future__ import annotations
 import fcntl
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -116,19 +117,23 @@ class Journal:
             self._answered(lambda: producer.commit_transaction(answer_s))
         return offsets
 
-    def keep(self, topic: str, partition: int, key: str, value: bytes) -> None:
-        """Write a state; nobody can who does not have the account any more.
+    def keep(self, topic: str, states: Mapping[int, tuple[str, bytes]]) -> None:
+        """Write states, key and value by partition; nobody can who does not have the account any more.
 
         Raises:
             Fenced: another executor has the account.
             ServiceUnavailable: told to give up before it was done.
             TerminalError: the broker refused it for good.
         """
+        if not states:
+            return
         producer = self._opened
         self._since_s = time.monotonic()
         if self._lock is None:
             self._answered(producer.begin_transaction)
-        self._answered(lambda: producer.produce(topic, value=value, key=key.encode(), partition=partition))
+        for partition, (key, value) in states.items():
+            record: dict[str, Any] = {"value": value, "key": key.encode(), "partition": partition}
+            self._answered(partial(producer.produce, topic, **record))
         if self._lock is None:
             self._answered(lambda: producer.commit_transaction(_ANSWER_S))
         else:

@@ -31,6 +31,7 @@ class Replay:
 
     def __init__(self, desk: Desk, logged: Iterable[ExecutionReport]) -> None:
         self._desk = desk
+        self._differences = 0
         self._logged = {report.execution_id: report for report in logged}
 
     def begin(self, intents: Sequence[OrderIntent]) -> list[ExecutionReport]:
@@ -41,9 +42,11 @@ class Replay:
         """Apply the next tick; gives what is new."""
         return self._new(self._desk.on_tick(tick, cause, tick.ts_recv))
 
-    def end(self) -> None:
-        """Count what the log has and the venue has not said again."""
-        self._desk.counts["replay_differences"] += len(self._logged)
+    def end(self) -> int:
+        """Give how many executions the log has otherwise, or the venue has not said again."""
+        self._differences += len(self._logged)
+        self._desk.counts["replay_differences"] += self._differences
+        return self._differences
 
     def _new(self, reports: Iterable[ExecutionReport]) -> list[ExecutionReport]:
         new = []
@@ -53,7 +56,7 @@ class Replay:
                 new.append(report)
             else:
                 self._desk.counts["replayed_reports"] += 1
-                self._desk.counts["replay_differences"] += logged != report
+                self._differences += logged != report
         return new
 
 

@@ -6,11 +6,11 @@ Since the venue is a function of the ticks and of the journal, what happened aft
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from infra.runtime.settings import Settings
-from schemas.enums import Mode
+from schemas.enums import Mode, Severity
 from schemas.errors import StateError
 from schemas.records import ExecutionReport, OrderIntent, Tick
 from schemas.topics import TOPICS, topic_of
@@ -19,6 +19,7 @@ from sinks.executor.checkpoint import MOST_BYTES, Checkpoint, load, pack, unpack
 from sinks.executor.desk import Desk
 from sinks.executor.journal import Journal
 from sinks.executor.merge import Merge
+from sinks.executor.notice import Notice
 from sinks.executor.paper import PaperVenue
 from sinks.executor.replay import Replay, recovered
 from sinks.log import LogReader, log_reader
@@ -39,6 +40,7 @@ class PaperLife:
         merges: By partition.
         on_tick: Told of every tick that is read again.
         report: Writes executions.
+        tell: Tells people.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class PaperLife:
         *,
         on_tick: Callable[[Tick], None],
         report: Callable[[Sequence[ExecutionReport]], None],
+        tell: Callable[[Notice], None],
     ) -> None:
         self._settings = settings
         self._decoder = decoder
@@ -61,10 +64,12 @@ class PaperLife:
         self._journal = journal
         self._on_tick = on_tick
         self._report = report
+        self._tell = tell
         self._topic = TOPICS["state.executor"].full_name(settings.topic_prefix)
         self._ticks = topic_of(Tick).full_name(settings.topic_prefix)
         self._ends: dict[tuple[type[OrderIntent | ExecutionReport], int], int] = {}
         self._kept: dict[int, int] = {}
+        self._large: set[int] = set()
 
     def resume(self, partition: int, now_us: int) -> int:
         """Take a partition up from its last checkpoint; without one that fits the log, from a little before its end.
@@ -90,23 +95,30 @@ class PaperLife:
             merge.follow(resting.order.market, now_us)
         return end
 
-    def keep(self, partition: int) -> None:
-        """Write a checkpoint of a partition that has moved on."""
-        paper = self._venue.partition(partition)
-        if paper.offset == self._kept.get(partition):
-            return
-        ends = [
-            max(self._journal.end_of(kind, partition), self._ends[kind, partition])
-            for kind in (OrderIntent, ExecutionReport)
-        ]
-        value = pack(paper, *ends)
-        if len(value) > MOST_BYTES:
-            # The one before holds: a restart reads more ticks again.
-            self._desk.counts["checkpoints_too_large"] += 1
-            return
-        self._journal.keep(self._topic, partition, self._key(partition), value)
-        self._kept[partition] = paper.offset
-        self._desk.counts["checkpoints"] += 1
+    def keep(self, partitions: Iterable[int]) -> None:
+        """Write checkpoints of the partitions that have moved on, when all executions are written."""
+        states = {}
+        for partition in partitions:
+            paper = self._venue.partition(partition)
+            if paper.offset != self._kept.get(partition):
+                value = pack(paper, self._end(OrderIntent, partition), self._end(ExecutionReport, partition))
+                if len(value) <= MOST_BYTES:
+                    states[partition] = (self._key(partition), value)
+                else:
+                    self._note_size(partition, len(value))
+        self._journal.keep(self._topic, states)
+        self._kept.update({partition: self._venue.partition(partition).offset for partition in states})
+        self._desk.counts["checkpoints"] += len(states)
+
+    def _note_size(self, partition: int, size: int) -> None:
+        self._desk.counts["checkpoints_too_large"] += 1
+        if partition not in self._large:
+            self._large.add(partition)
+            message = f"that of partition {partition} has {size} bytes: a restart reads all ticks since the one before"
+            self._tell(Notice(Severity.WARNING, "CHECKPOINT_TOO_LARGE", message))
+
+    def _end(self, kind: type[OrderIntent | ExecutionReport], partition: int) -> int:
+        return max(self._journal.end_of(kind, partition), self._ends[kind, partition])
 
     def _last(self, log: LogReader, partition: int, begin: int, end: int) -> Checkpoint | None:
         value = log.last_value(self._topic, partition, self._key(partition).encode())
@@ -118,8 +130,9 @@ class PaperLife:
                 raise StateError(f"it stands at tick {checkpoint.tick_offset} of a log from {begin} to {end}")
             fresh = self._venue.new_partition(partition)
             load(checkpoint, fresh)
-        except StateError:
+        except StateError as error:
             self._desk.counts["checkpoints_refused"] += 1
+            self._tell(Notice(Severity.CRITICAL, "CHECKPOINT_REFUSED", f"partition {partition}: {error}; orders end"))
             return None
         self._venue.replace(partition, fresh)
         return checkpoint
@@ -138,7 +151,10 @@ class PaperLife:
             # Nothing of ours is left, and the log is long: the books are known again with their next snapshots.
             paper.lose_books()
             self._read(log, partition, end - WARM_UP_TICKS, end, replay)
-        replay.end()
+        differences = replay.end()
+        if differences:
+            message = f"{differences} executions of partition {partition} do not come out as the log has them"
+            self._tell(Notice(Severity.CRITICAL, "REPLAY_DIFFERS", message))
 
     def _read(self, log: LogReader, partition: int, start: int, end: int, replay: Replay) -> int:
         """Read ticks again, as long as it matters; gives the offset after the last one."""

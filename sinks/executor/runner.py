@@ -160,6 +160,7 @@ class ExecutorRunner:
             self._books,
             clock,
             on_tick=self._supervisor.on_tick,
+            tell=self._note,
         )
         self._kept_us = clock()
         self._producer = RecordProducer(settings, (DeadLetter, Metric, Alert))
@@ -233,6 +234,7 @@ class ExecutorRunner:
             if is_record(message) and message.partition() in self._owned:
                 self._take(delivery_of(message))
         self._send()
+        self._books.flush()
         now_us = self._clock()
         if not self._supervisor.is_silent:
             events = self._desk.venue.poll(now_us)
@@ -281,6 +283,7 @@ class ExecutorRunner:
 
     def _obey(self) -> None:
         """Do what the ladder and the breakers ask for, before anything else is decided."""
+        self._books.flush()
         self._commands.follow()
         now_us = self._clock()
         self._supervisor.hear(is_heard=self._commands.is_heard(now_us))
@@ -337,9 +340,10 @@ class ExecutorRunner:
 
     def _apply(self, tick: Tick, cause: Cause) -> None:
         self._supervisor.on_tick(tick)
-        self._books.reports(self._desk.on_tick(tick, cause, self._clock()))
+        self._books.add(self._desk.on_tick(tick, cause, self._clock()))
 
     def _decide(self, decision: QuoteDecision, cause: Cause) -> None:
+        self._books.flush()
         now_us = self._clock()
         self._listings.advance(now_us)
         self._line_up(self._desk.decide(decision, cause, now_us))
@@ -384,13 +388,14 @@ class ExecutorRunner:
             return
         orders = Orders(tuple(self._outbox))
         self._outbox.clear()
+        self._books.flush()
         self._books.intents(orders)
         now_us = self._clock()
         for intent in orders.intents:
             if intent.action is OrderAction.PLACE and intent.reason != OrderReason.FLATTENED:
                 self._latency.observe("tick_to_order", now_us - intent.ts_cause)
                 self._supervisor.observe_latency(now_us - intent.ts_cause, now_us)
-        self._books.reports(self._desk.submit(orders, now_us))
+        self._books.add(self._desk.submit(orders, now_us))
 
     def _value(self, now_us: int) -> None:
         """Value everything at the latest prices, and write once a second what that has changed."""
@@ -409,9 +414,9 @@ class ExecutorRunner:
         self._owned = frozenset(partitions)
 
     def _keep(self) -> None:
+        self._books.flush()
         self._kept_us = self._clock()
-        for partition in self._owned:
-            self._takeover.keep(partition)
+        self._takeover.keep(self._owned)
 
     def _leave(self) -> None:
         self._carry_out(self._desk.cancel_all(self._clock()))

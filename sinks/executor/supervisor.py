@@ -204,7 +204,8 @@ class Supervisor:
             if transition is not None:
                 self._tell_breaker(transition, market)
                 self._escalated.discard(market)
-            if inventory.over_us(now_us) >= self._escalate_us and market not in self._escalated:
+            is_long = inventory.over_us(now_us) >= self._escalate_us
+            if is_long and state_of(self.ladder.level) is TradingState.ACTIVE and market not in self._escalated:
                 self._escalated.add(market)
                 self._halt(f"{market[0]} {market[1]} is past its limit and could not be closed", now_us)
 
@@ -243,12 +244,12 @@ class Supervisor:
         if found is None:
             return None
         request = self._request(market, found, now_us)
+        self._sliced_us[market] = now_us
         if not isinstance(request, Request):
             if request is not None:
                 self._note_blocked(market, request, now_us)
             return None
         self._blocked.pop(market, None)
-        self._sliced_us[market] = now_us
         self._desk.counts["flatten_orders"] += 1
         return self._desk.bundle([request], self._desk.due_us(market), OrderReason.FLATTENED)
 

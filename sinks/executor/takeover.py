@@ -15,6 +15,7 @@ from sinks.executor.bookkeeping import Bookkeeping
 from sinks.executor.desk import Desk
 from sinks.executor.journal import Journal
 from sinks.executor.merge import Merge
+from sinks.executor.notice import Notice
 from sinks.executor.paper import PaperVenue
 from sinks.executor.port import RemoteVenue
 from sinks.executor.positions import with_instrument, zero_position
@@ -32,6 +33,7 @@ class TakeOver:
     Args:
         merges: By partition.
         on_tick: Told of every tick that is read again.
+        tell: Tells people.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class TakeOver:
         clock: Clock,
         *,
         on_tick: Callable[[Tick], None],
+        tell: Callable[[Notice], None],
     ) -> None:
         self._settings = settings
         self._decoder = decoder
@@ -53,11 +56,10 @@ class TakeOver:
         self._clock = clock
         self._ticks = topic_of(Tick).full_name(settings.topic_prefix)
         self._decisions = topic_of(QuoteDecision).full_name(settings.topic_prefix)
-        self._life = (
-            PaperLife(settings, decoder, desk, desk.venue, merges, journal, on_tick=on_tick, report=books.reports)
-            if isinstance(desk.venue, PaperVenue)
-            else None
-        )
+        self._life: PaperLife | None = None
+        if isinstance(desk.venue, PaperVenue):
+            parts = (settings, decoder, desk, desk.venue, merges, journal)
+            self._life = PaperLife(*parts, on_tick=on_tick, report=books.add, tell=tell)
 
     def run(self, partitions: Iterable[int]) -> list[TopicPartition]:
         """Restore everything; gives where to read ticks and decisions on: those from now, these from where we stand.
@@ -87,6 +89,7 @@ class TakeOver:
         """Go on where orders were left; gives where to read ticks."""
         if self._life is not None:
             ticks_from = self._life.resume(partition, self._clock())
+            self._books.flush()
         else:
             with log_reader(self._settings, self._decoder) as log:
                 begin, end = log.ends(self._ticks, partition)
@@ -95,13 +98,13 @@ class TakeOver:
             self._recover(restored)
         else:
             self._end_orphans(restored)
-        self.keep(partition)
+        self.keep([partition])
         return ticks_from
 
-    def keep(self, partition: int) -> None:
-        """Write down what the next one needs to go on from here."""
+    def keep(self, partitions: Iterable[int]) -> None:
+        """Write down what the next one needs to go on from here, once all executions are written."""
         if self._life is not None:
-            self._life.keep(partition)
+            self._life.keep(partitions)
 
     def _restore_positions(self, restored: Restored, partition: int) -> None:
         desk, changed, now_us = self._desk, [], self._clock()

@@ -167,7 +167,7 @@ class Platform:
         return [order_id for order_id in placed if last.get(order_id) not in ended]
 
     def audit(self) -> None:
-        """Compare log and ledger: orders, trades, positions and fees, to the unit.
+        """Compare log and ledger: orders, trades, positions, fees and funding, to the unit.
 
         Everything of ours that changes them has to have stopped.
         """
@@ -182,17 +182,28 @@ class Platform:
         assert sorted(booked) == sorted(trade["uid"] for trade in ledger["trades"]), "every trade is booked once"
         assert len({report.execution_id for report in reports}) == len(reports)
         assert self._positions() == self._ledger_positions(ledger)
+        assert self.funding() == self._ledger_funding(ledger)
 
     def is_settled(self) -> bool:
         """Whether nothing is open or in doubt, and every trade of the exchange is booked."""
         booked = sum(bool(report.last_size) for report in self.read(ExecutionReport))
-        return not self.open_orders() and not self.unresolved() and booked == self.trades()
+        is_whole = not self.open_orders() and not self.unresolved() and booked == self.trades()
+        # What a venue pays with a trade shows in its balance, which is read a little later.
+        return is_whole and self.funding() == self._ledger_funding(self.ledger())
 
     def settle(self, timeout_s: float = 60) -> None:
         """Wait until it is so."""
         is_settled = wait_until(self.is_settled, timeout_s=timeout_s, poll_s=0.5)
         tail = self.children[-1].log_tail()
         assert is_settled, (self.open_orders(), self.unresolved(), self.trades(), tail)
+
+    def funding(self) -> int:
+        """Give the funding received for all positions, in 1e-18."""
+        return sum({position.market: position.funding or 0 for position in self.read(Position)}.values())
+
+    @staticmethod
+    def _ledger_funding(ledger: dict[str, Any]) -> int:
+        return sum(int(row["funding"]) for row in ledger["positions"])
 
     def _positions(self) -> dict[Market, tuple[int, int, int]]:
         last = {position.market: position for position in self.read(Position)}

@@ -74,3 +74,13 @@ def test_the_commands(settings: Settings) -> None:
     assert next(row for row in listed if (row["venue"], row["symbol"]) == SEI)["tick"] == "0.0001"
     assert "sim-sei-clob" in runner.invoke(instruments_app, ["list"]).stdout
     assert "already" in runner.invoke(instruments_app, ["load"]).stdout
+
+
+@pytest.mark.kafka
+def test_a_topic_that_does_not_exist_is_named(kafka_bootstrap: str, development_registry_url: str) -> None:
+    """With the command that creates it."""
+    settings = Settings(
+        kafka_bootstrap=kafka_bootstrap, registry_url=development_registry_url, topic_prefix="not-created."
+    )
+    with pytest.raises(ConfigurationError, match=r"not-created\.reference\.instruments.*flashmm topics create"):
+        read_instruments(settings)

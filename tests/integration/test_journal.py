@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -23,12 +24,12 @@ def test_a_write_takes_no_longer_than_its_patience(
     for topic in TOPICS.values():
         mock_kafka.create_topic(topic.name, DEFAULT_PARTITIONS)
     settings = Settings(kafka_bootstrap=mock_kafka.bootstrap, registry_url=development_registry_url, data_dir=tmp_path)
-    journal = Journal(settings, Mode.PAPER, "demo", lambda: False, patience_s=0.2)
-    journal.open()
-    assert journal.write([Outgoing(execution(1), "SEI", 0)]) == [0]
+    journal = Journal(settings, Mode.PAPER, "demo", lambda: False, patience_s=5)
+    with closing(journal):
+        journal.open()
+        assert journal.write([Outgoing(execution(1), "SEI", 0)]) == [0]
 
-    mock_kafka.set_down(is_down=True)
+        mock_kafka.set_down(is_down=True)
 
-    with pytest.raises(ServiceUnavailable):
-        journal.write([Outgoing(execution(2), "SEI", 0)])
-    journal.close()
+        with pytest.raises(ServiceUnavailable):
+            journal.write([Outgoing(execution(2), "SEI", 0)])

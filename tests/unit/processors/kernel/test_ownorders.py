@@ -7,11 +7,16 @@ from typing import Any
 import pytest
 
 from processors.kernel.ownorders import OwnOrders
+from processors.kernel.pipeline import PartitionPipeline, PipelineConfig
+from processors.kernel.quotingconfig import QuotingConfig
 from processors.kernel.snapshot import freeze, thaw
-from processors.kernel.steps import BookView
+from processors.kernel.steps import BookView, Input
+from schemas.columns.rows import Rows
 from schemas.enums import Flag, Mode, OrderAction, OrderStatus, Side, TimeInForce
-from schemas.records import ExecutionReport, OrderIntent
-from tests.kernel_steps import MARKET, T0, price, size, view
+from schemas.records import ExecutionReport, FeatureVector, OrderIntent, QuoteDecision
+from tests.kernel_steps import MARKET, T0, instruments, price, size, view
+from tests.ticks import T0 as TICKS_T0
+from tests.ticks import Feed
 
 GRACE_US = 1_000_000
 SECOND = 1_000_000
@@ -155,3 +160,44 @@ def test_orders_that_ended_long_ago_are_forgotten() -> None:
     assert orders.state()["orders"]
     left(orders, T0 + 121 * SECOND + 1)
     assert not orders.state()["orders"]
+
+
+def vectors(quoting: QuotingConfig, bids: list[tuple[str, int]], records: list[OrderIntent | ExecutionReport]) -> Any:
+    """Give the features and the decisions of six seconds of a book."""
+    feed = Feed(MARKET[1], venue=MARKET[0], source="sim")
+    log = []
+    for at in range(60):
+        asks = [("0.4002", 300 + 7 * at)]
+        log += feed.levels(TICKS_T0 + at * 100_000, bids, asks, clear=True)
+    pipeline = PartitionPipeline(PipelineConfig(quoting=quoting), "market.ticks", 0, instruments=instruments())
+    if pipeline.own_orders is not None:
+        for offset, record in enumerate(records):
+            if isinstance(record, OrderIntent):
+                pipeline.own_orders.apply_intent(record, offset)
+            else:
+                pipeline.own_orders.apply_report(record)
+    pipeline.run([Input(offset, tick) for offset, tick in enumerate(log)])
+    outputs = [output.record for output in pipeline.take() if not isinstance(output, Rows)]
+    features = [record for record in outputs if isinstance(record, FeatureVector)]
+    return features, [record for record in outputs if isinstance(record, QuoteDecision)]
+
+
+def test_features_are_those_of_the_book_without_us() -> None:
+    """Our bid is the best of what the venue shows; flagged as long as it is not settled."""
+    at_us = TICKS_T0 - 100_000
+    records = [intent(at_us=at_us, ts_expire=at_us + 60 * SECOND), report(OrderStatus.OPEN, at_us)]
+    citrex = QuotingConfig(mode=Mode.CITREX, shows_own=True, own_grace_us=GRACE_US)
+    others = [("0.3998", 500)]
+
+    without, _ = vectors(QuotingConfig(), others, [])
+    shown, _ = vectors(QuotingConfig(), [("0.3999", 5), *others], [])
+    mine, decisions = vectors(citrex, [("0.3999", 5), *others], records)
+    flags = [vector.flags & Flag.OWN_BOOK_UNKNOWN for vector in mine]
+
+    assert shown[0].values != without[0].values
+    assert [vector.values for vector in mine] == [vector.values for vector in without]
+    assert flags == sorted(flags, reverse=True)
+    assert flags.count(Flag.OWN_BOOK_UNKNOWN) == 5
+    assert {decision.orders_offset for decision in decisions} == {1}
+    assert bool(decisions[0].flags & Flag.OWN_BOOK_UNKNOWN)
+    assert not decisions[-1].flags & Flag.OWN_BOOK_UNKNOWN

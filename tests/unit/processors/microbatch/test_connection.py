@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from itertools import accumulate
 
 import pytest
 from aiokafka import conn as aiokafka_conn
@@ -16,6 +17,7 @@ from processors.microbatch import selftest
 from processors.microbatch.connection import LeanConnection, _Frames
 
 _LARGE = 70_000  # does not fit the buffer of small frames
+_HUGE = 1_200_000  # is waited for in parts
 
 
 class Quiet(asyncio.Protocol):
@@ -23,16 +25,18 @@ class Quiet(asyncio.Protocol):
 
 
 @given(
-    sizes=st.lists(st.sampled_from([0, 1, 4, 300, 65_532, 65_533, _LARGE]), max_size=6),
+    sizes=st.lists(st.sampled_from([0, 1, 4, 300, 65_532, 65_533, _LARGE, _HUGE]), max_size=6),
     cuts=st.lists(st.integers(1, 80_000), max_size=6),
 )
 def test_frames_are_whole_however_the_socket_cuts_them(sizes: list[int], cuts: list[int]) -> None:
-    """Small ones several at a time, large ones in pieces, in order, each once."""
+    """Small ones several at a time, large ones in pieces, in order, each once; and never waiting for more than one."""
     frames = [bytes([number + 1]) * size for number, size in enumerate(sizes)]
     data = b"".join(struct.pack(">i", len(frame)) + frame for frame in frames)
     got: list[bytes] = []
     problems: list[BaseException] = []
-    protocol = _Frames(Quiet(), lambda frame: got.append(bytes(frame)), problems.append)
+    waits = [1]
+    protocol = _Frames(Quiet(), lambda frame: got.append(bytes(frame)), problems.append, waits.append)
+    ends = list(accumulate(4 + size for size in sizes))
     at = turn = 0
 
     while at < len(data):
@@ -42,7 +46,9 @@ def test_frames_are_whole_however_the_socket_cuts_them(sizes: list[int], cuts: l
         protocol.buffer_updated(len(piece))
         at += len(piece)
         turn += 1
+        assert waits[-1] <= next((end - at for end in ends if end > at), 1)
 
+    assert waits[-1] == 1
     assert got == frames
     assert problems == []
 

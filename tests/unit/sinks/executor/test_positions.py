@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from schemas.enums import Mode, OrderStatus, Side
 from schemas.numbers import NOTIONAL_SCALE, PRICE_SCALE, SIZE_SCALE, format_units, to_units
 from schemas.records import ExecutionReport, Position
-from sinks.executor.positions import apply_fill, unrealised_pnl, zero_position
+from sinks.executor.positions import apply_fill, marked, profit, unrealised_pnl, zero_position
 
 MARKET = ("sim-sei-clob", "SEI/USDC")
 FLAT = zero_position(Mode.PAPER, "demo", MARKET, 2, 10, 0)
@@ -89,3 +91,25 @@ def test_an_execution_counts_once() -> None:
 
     assert apply_fill(position, fill(Side.BUY, "1", "10"), 10, now_us=99) == position
     assert position.executions_offset == 11
+
+
+def test_a_fill_pays_the_funding_that_had_accrued() -> None:
+    """As last told; what accrues after it is told anew. A spot market has none."""
+    owed = replace(FLAT, funding=5, accrued_funding=-7)
+    position = apply_fill(owed, fill(Side.BUY, "1", "10"), 10, now_us=1)
+    assert (position.funding, position.accrued_funding) == (-2, 0)
+
+    spot = apply_fill(FLAT, fill(Side.BUY, "1", "10"), 10, now_us=1)
+    assert (spot.funding, spot.accrued_funding) == (None, None)
+
+
+def test_a_position_is_valued_at_its_mark() -> None:
+    """Also by the fill that changes it; without a price its worth is not known."""
+    held = marked(booked(fill(Side.BUY, "1", "10")), to_units("1.5", PRICE_SCALE), now_us=7)
+    assert (money(held.unrealised_pnl or 0), held.ts_update) == ("5", 7)
+    assert profit({MARKET: held}, {MARKET: to_units("1.5", PRICE_SCALE)}) == 10 * (held.unrealised_pnl or 0)
+
+    more = apply_fill(held, fill(Side.BUY, "1.5", "10"), 99, now_us=8)
+    assert money(more.unrealised_pnl or 0) == "5"
+    assert marked(held, None, 9).unrealised_pnl is None
+    assert profit({MARKET: held}, {}) is None

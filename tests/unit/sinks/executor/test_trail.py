@@ -1,0 +1,37 @@
+"""Where a partition has been: its clock at an offset."""
+
+from __future__ import annotations
+
+from sinks.executor.trail import Trail
+
+
+def test_the_clock_at_an_offset_is_the_greatest_time_so_far() -> None:
+    """Also at records between, whose time was not the greatest, and in holes."""
+    trail = Trail()
+    for offset, ts_recv in ((3, 100), (4, 90), (6, 120)):
+        assert trail.advance(offset, ts_recv)
+
+    assert [trail.at(offset) for offset in (3, 4, 5, 6)] == [100, 100, 100, 120]
+    assert (trail.clock_us, trail.offset) == (120, 6)
+
+
+def test_what_is_not_known_is_none() -> None:
+    """Before the first record, after the last one, and what is too long ago."""
+    trail = Trail()
+    assert trail.at(0) is None
+    for offset in range(10_000):
+        trail.advance(offset, 1_000 + offset)
+
+    assert trail.at(10_000) is None
+    assert trail.at(0) is None
+    assert trail.at(9_000) == 10_000
+
+
+def test_a_record_that_was_passed_changes_nothing() -> None:
+    """It is delivered again."""
+    trail = Trail()
+    trail.advance(3, 100)
+
+    assert not trail.advance(3, 200)
+    assert not trail.advance(2, 200)
+    assert trail.clock_us == 100
