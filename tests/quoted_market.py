@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import time
+
 from schemas.enums import Mode, Side, TickKind, Verdict
 from schemas.instruments import partition_for
 from schemas.records import QuoteDecision, QuoteLevel, Tick
 from schemas.topics import DEFAULT_PARTITIONS
+from sinks.executor.identity import GRID_US
 from tests.sink_records import SYMBOL, VENUE, Kafka, price, size
 
-__all__ = ["PARTITION", "PARTITIONS", "START_US", "Market"]
+__all__ = ["PARTITION", "PARTITIONS", "START_US", "Market", "grid_now_us"]
 
 PARTITIONS = DEFAULT_PARTITIONS  # the tests of a session share one `market.ticks`
 PARTITION = partition_for(b"SEI", PARTITIONS)
 START_US = 1_700_000_000_000_000
+
+
+def grid_now_us() -> int:
+    """The last grid point: on a broker that tests share, `market.ticks` is one log, and its time does not go back."""
+    now_us = time.time_ns() // 1_000
+    return now_us // GRID_US * GRID_US
 
 
 class Market:
@@ -40,7 +49,7 @@ class Market:
                 price=price(at),
                 size=size(of),
                 ts_recv=self.start_us + at_ms * 1_000,
-                session=1,
+                session=self.start_us,
                 message=self._message,
                 ordinal=ordinal,
                 first=ordinal == 0,

@@ -24,14 +24,14 @@ from schemas.records import (
     QuoteLevel,
     Tick,
 )
+from sinks.executor.identity import GRID_US
 from sinks.executor.runner import ExecutorRunner
 from sinks.instruments import load_instruments
 from sinks.stop import Stop
-from tests.quoted_market import PARTITIONS
+from tests.quoted_market import PARTITIONS, grid_now_us
 from tests.sink_records import Kafka, eventually, price, running, size
 
 CAP = "100"
-START_US = 1_700_000_000_000_000
 WORKERS: dict[str, dict[Market, tuple[str, str]]] = {
     "one": {("sim-sei-clob", "SEI/USDC"): ("0.25", "240"), ("sei-clob", "SEI/USDC"): ("0.25", "240")},
     "two": {("sim-sei-clob", "WETH/USDC"): ("3000", "0.02")},
@@ -51,7 +51,7 @@ def partition_of(market: Market) -> int:
     return partition_for(instrument_of(market).group.encode(), PARTITIONS)
 
 
-def tick(market: Market, message: int, at_ms: int, *parts: tuple[TickKind, Side, int, int]) -> list[Tick]:
+def tick(market: Market, message: int, at_us: int, *parts: tuple[TickKind, Side, int, int]) -> list[Tick]:
     return [
         Tick(
             venue=market[0],
@@ -61,7 +61,7 @@ def tick(market: Market, message: int, at_ms: int, *parts: tuple[TickKind, Side,
             side=side,
             price=at,
             size=of,
-            ts_recv=START_US + at_ms * 1_000,
+            ts_recv=at_us,
             session=1,
             message=message,
             ordinal=ordinal,
@@ -72,14 +72,14 @@ def tick(market: Market, message: int, at_ms: int, *parts: tuple[TickKind, Side,
     ]
 
 
-def decision(market: Market, at_ms: int, bid: int, ask: int, of: int) -> QuoteDecision:
+def decision(market: Market, ts_grid: int, bid: int, ask: int, of: int) -> QuoteDecision:
     return QuoteDecision(
-        decision_id=f"{market}|{at_ms}",
+        decision_id=f"{market}|{ts_grid}",
         mode=Mode.PAPER,
         account="demo",
         venue=market[0],
         symbol=market[1],
-        ts_grid=START_US + at_ms * 1_000,
+        ts_grid=ts_grid,
         epoch=1,
         verdict=Verdict.QUOTE,
         reasons=(),
@@ -100,11 +100,11 @@ def decision(market: Market, at_ms: int, bid: int, ask: int, of: int) -> QuoteDe
     )
 
 
-def quote(kafka: Kafka, worker: str) -> None:
+def quote(kafka: Kafka, worker: str, start_us: int) -> None:
     """Write what a feed and a worker would: a book, then decisions that move, and prints that fill some of them."""
     random = Random(worker)
     message = 0
-    for at_ms in range(0, 1_600, 200):
+    for ts_grid in range(start_us, start_us + 8 * GRID_US, GRID_US):
         for market, (mid_text, size_text) in WORKERS[worker].items():
             partition, mid, of = partition_of(market), price(mid_text), size(size_text)
             tick_size = instrument_of(market).tick
@@ -112,12 +112,12 @@ def quote(kafka: Kafka, worker: str) -> None:
             message += 1
             book = [(TickKind.CLEAR, Side.NONE, 0, 0)]
             book += [(TickKind.LEVEL, Side.BUY, mid * 9 // 10, of), (TickKind.LEVEL, Side.SELL, mid * 11 // 10, of)]
-            kafka.write(*tick(market, message, at_ms, *book), partition=partition)
-            kafka.write(decision(market, at_ms, bid, ask, of), partition=partition)
+            kafka.write(*tick(market, message, ts_grid, *book), partition=partition)
+            kafka.write(decision(market, ts_grid, bid, ask, of), partition=partition)
             message += 1
             side = random.choice([Side.BUY, Side.SELL])
             print_ = (TickKind.TRADE, side, bid if side is Side.SELL else ask, of // random.choice([2, 4, 8]))
-            kafka.write(*tick(market, message, at_ms + 150, print_), partition=partition)
+            kafka.write(*tick(market, message, ts_grid + 150_000, print_), partition=partition)
 
 
 def worst(kafka: Kafka) -> int:
@@ -161,13 +161,13 @@ def test_the_cap_of_an_account_holds_over_all_its_markets(
         dead_man_ms=60_000,
     )
     load_instruments(settings)
-    kafka, stop = Kafka(settings), Stop()
+    kafka, stop, start_us = Kafka(settings), Stop(), grid_now_us()
     runner = ExecutorRunner(settings, stop=stop)
     # Marks are the mids of decisions, within three ticks of those here.
     cap = to_units(CAP, NOTIONAL_SCALE, bits=128) * 1_005 // 1_000
     with running(runner.run, stop):
         eventually(lambda: len(runner.owned) == PARTITIONS)
-        workers = [threading.Thread(target=quote, args=(Kafka(settings), worker)) for worker in WORKERS]
+        workers = [threading.Thread(target=quote, args=(Kafka(settings), worker, start_us)) for worker in WORKERS]
         for worker in workers:
             worker.start()
         most = 0

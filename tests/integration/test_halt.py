@@ -26,7 +26,7 @@ from sinks.executor.operator import read_audit, send_command
 from sinks.executor.runner import ExecutorRunner
 from sinks.instruments import load_instruments
 from sinks.stop import Stop
-from tests.quoted_market import PARTITION, PARTITIONS, Market
+from tests.quoted_market import PARTITION, PARTITIONS, Market, grid_now_us
 from tests.services import ROOT
 from tests.sink_records import Kafka, eventually, execution, position, running, size
 
@@ -62,8 +62,7 @@ def kafka(settings: Settings) -> Kafka:
 @pytest.fixture
 def market(kafka: Kafka, settings: Settings) -> Market:
     """The quoted market, now."""
-    now_us = time.time_ns() // 1_000
-    return Market(kafka, now_us // GRID_US * GRID_US, settings.account)
+    return Market(kafka, grid_now_us(), settings.account)
 
 
 @pytest.fixture

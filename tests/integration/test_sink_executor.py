@@ -32,7 +32,7 @@ from sinks.executor import resume
 from sinks.executor.runner import ExecutorRunner
 from sinks.instruments import load_instruments, read_instruments
 from sinks.stop import Stop
-from tests.quoted_market import PARTITION, PARTITIONS, Market
+from tests.quoted_market import PARTITION, PARTITIONS, Market, grid_now_us
 from tests.sink_records import SYMBOL, VENUE, Kafka, eventually, execution, position, price, running, size
 
 Run = Callable[..., AbstractContextManager[Any]]
@@ -43,7 +43,13 @@ def settings(mock_kafka: MockCluster, development_registry_url: str, tmp_path: P
     """A Kafka of this test's own, with all topics, and the instruments."""
     for topic in TOPICS.values():
         mock_kafka.create_topic(topic.name, PARTITIONS)
-    found = Settings(kafka_bootstrap=mock_kafka.bootstrap, registry_url=development_registry_url, data_dir=tmp_path)
+    # Tests on a busy machine take their time: only the one about silence has a short patience.
+    found = Settings(
+        kafka_bootstrap=mock_kafka.bootstrap,
+        registry_url=development_registry_url,
+        data_dir=tmp_path,
+        dead_man_ms=600_000,
+    )
     load_instruments(found)
     return found
 
@@ -266,10 +272,11 @@ def test_a_newer_executor_fences_the_older(kafka_bootstrap: str, development_reg
         registry_url=development_registry_url,
         data_dir=tmp_path,
         topic_prefix="fence.",
+        dead_man_ms=600_000,
     )
     load_instruments(settings)
     kafka = Kafka(settings)
-    market = Market(kafka)
+    market = Market(kafka, grid_now_us())
     stops = Stop(), Stop()
     older, newer = (ExecutorRunner(settings, stop=stop) for stop in stops)
 
