@@ -370,11 +370,16 @@ def load_settings(**overrides: Any) -> Settings:
     """Load the settings.
 
     Raises:
-        ConfigurationError: a value is wrong, the TOML file cannot be read, or it or the environment or `.env` names
-            something that is not a setting.
+        ConfigurationError: a value is wrong, the TOML file cannot be read, it or the environment or `.env` names
+            something that is not a setting, or a file holds what only the environment may.
     """
     _refuse_unknown(os.environ, "")
     _refuse_unknown(dotenv_names(), " (in .env)")
+    for name in dotenv_names():
+        if name.removeprefix(PREFIX).lower() in _ENVIRONMENT_ONLY:
+            raise ConfigurationError(
+                name, "is a secret that no file may hold, and .env does", "Set it in the environment"
+            )
     path = config_file()
     if path is not None:
         _check_file(path)

@@ -18,7 +18,7 @@ from infra.runtime.latency import LatencyWindow
 from infra.runtime.logging import get_logger
 from infra.runtime.settings import Settings
 from schemas.enums import Mode, OrderAction, Severity
-from schemas.errors import CodecError, ConfigurationError, Fenced, ServiceUnavailable, StateError
+from schemas.errors import CodecError, ConfigurationError, Fenced, ServiceUnavailable
 from schemas.reasons import OrderReason
 from schemas.records import (
     Alert,
@@ -44,7 +44,8 @@ from sinks.executor.listings import LiveListings
 from sinks.executor.merge import Merge
 from sinks.executor.notice import Notice
 from sinks.executor.paper import PaperVenue
-from sinks.executor.port import Listings, Orders, RemoteVenue, Request, Venue
+from sinks.executor.port import Listings, Orders, Request, Venue
+from sinks.executor.remote import keeper_of
 from sinks.executor.takeover import TakeOver
 from sinks.executor.targets import Tolerance
 from sinks.instruments import read_instruments
@@ -111,10 +112,8 @@ class ExecutorRunner:
         self._listings = LiveListings(table, settings.csv("quoted_venues"), settings.kafka_partitions, clock())
         listings = self._listings
         mode, account = settings.executor_mode, settings.account
-        venue = venue_of(settings, listings, clock)
-        self._remote = venue if isinstance(venue, RemoteVenue) else None
         self._desk = Desk(
-            venue,
+            venue_of(settings, listings, clock),
             listings,
             account,
             limits_of(settings),
@@ -125,6 +124,7 @@ class ExecutorRunner:
                 max_age_us=settings.order_expiry_ms * 750,
             ),
         )
+        self._remote = keeper_of(self._desk, self._note)
         self._money = self._desk.count_money(starting_of(settings))
         self._valued_us = 0
         self._supervisor = supervisor_of(settings, self._desk)
@@ -144,9 +144,7 @@ class ExecutorRunner:
         self._paused: set[tuple[str, int]] = set()
         self._owned: frozenset[int] = frozenset()
         self._metrics_us = 0
-        self._trouble: str | None = None
         self._outbox: list[Request] = []
-        self._is_open = False
         # Orders in a book that outlives this process must not wait for a broker that is away: end, and cancel them.
         patience_s = settings.dead_man_ms / 1e3 if self._remote is not None else None
         self._journal = Journal(settings, mode, account, stop.has_run_out, patience_s)
@@ -191,7 +189,6 @@ class ExecutorRunner:
             self._take_over()
             if self._remote is not None:
                 self._remote.open(self._clock())
-                self._is_open = True
             while not self._stop.is_requested:
                 self._turn()
             self._leave()
@@ -207,7 +204,8 @@ class ExecutorRunner:
             log.warning("executor_gave_up", because=str(error))
         finally:
             self._owned = frozenset()
-            self._part()
+            if self._remote is not None:
+                self._remote.part(self._clock())
             self._consumer.close()
             self._commands.close()
             self._journal.close()
@@ -241,7 +239,7 @@ class ExecutorRunner:
             self._books.reports(self._desk.take(events))
             self._books.settle(events, now_us)
         if self._remote is not None:
-            self._attend(self._remote, now_us)
+            self._remote.attend(now_us, is_silent=self._supervisor.is_silent)
         self._value(now_us)
         for partition, merge in self._merges.items():
             self._mind_silence(partition, merge, now_us)
@@ -256,30 +254,6 @@ class ExecutorRunner:
         """Wait for a message, and take those that are there with it: `consume` alone waits for a full batch."""
         first = self._consumer.poll(_POLL_S)
         return [] if first is None else [first, *self._consumer.consume(_BATCH, 0)]
-
-    def _attend(self, remote: RemoteVenue, now_us: int) -> None:
-        """Cancel what should not be in the venue's book, and tell people what they should know of it."""
-        remote.hush(is_silent=self._supervisor.is_silent)
-        strays = self._desk.strays()
-        remote.withdraw(strays, now_us)
-        for one in strays:
-            message = f"order {one.venue_order_id}, nonce {one.nonce}, is open and should not be: it is cancelled"
-            self._note(Notice(Severity.CRITICAL, "STRAY_ORDER", message, one.market))
-        for notice in self._desk.review(now_us):
-            self._note(notice)
-        if remote.trouble != self._trouble:
-            self._trouble = remote.trouble
-            log.warning("venue_trouble", because=self._trouble or "none any more", **self._identity)
-
-    def _part(self) -> None:
-        """Leave nothing at the venue, whatever ends this executor."""
-        if self._remote is None or not self._is_open:
-            return
-        try:
-            self._remote.cancel_all(self._clock())
-        except StateError as error:
-            log.critical("venue_not_cleared", because=str(error), **self._identity)
-        self._remote.close(_CLOSE_S)
 
     def _obey(self) -> None:
         """Do what the ladder and the breakers ask for, before anything else is decided."""
@@ -422,7 +396,7 @@ class ExecutorRunner:
         self._carry_out(self._desk.cancel_all(self._clock()))
         if self._remote is not None:
             while self._desk.blotter.live_count and not self._stop.has_run_out():
-                self._books.reports(self._desk.take(self._remote.poll(self._clock())))
+                self._books.reports(self._desk.take(self._desk.venue.poll(self._clock())))
                 time.sleep(_POLL_S)
 
     def _alert(self, severity: Severity, code: str, message: str, market: Market | None = None) -> None:

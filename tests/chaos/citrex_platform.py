@@ -24,7 +24,7 @@ from tests.sink_records import Kafka
 
 __all__ = ["EXPIRY_MS", "Platform"]
 
-EXPIRY_MS = 6_000
+EXPIRY_MS = 4_000
 STARTS_WITHIN_S = 180
 MARKETS: dict[str, Market] = {
     "seiperp": ("sim-citrex", "SEI/USDC-PERP"),

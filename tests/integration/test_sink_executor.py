@@ -81,7 +81,7 @@ def statuses(kafka: Kafka) -> list[tuple[OrderStatus, str | None]]:
 def test_the_way_of_an_order(run: Run, kafka: Kafka) -> None:
     """A zero position at the start, an intent before its report, a fill and its position, and a cancel at the end."""
     market = Market(kafka)
-    with run():
+    with run(dead_man_ms=60_000):
         (zero,) = kafka.read(Position, PARTITION)
         assert (zero.market, zero.mode, zero.quantity, zero.executions_offset) == ((VENUE, SYMBOL), Mode.PAPER, 0, 0)
         market.book(0)
@@ -113,6 +113,7 @@ def test_money_is_written_as_prices_move_and_survives_a_restart(run: Run, kafka:
     with run():
         market.book(0)
         market.decide(0, ("0.2501", "400"))
+        eventually(lambda: bool(kafka.read(OrderIntent, PARTITION)))
         market.sell(60, "0.2500", "600")
         eventually(lambda: kafka.read(Position, PARTITION)[-1].quantity == size("400"))
         market.decide(200, mid="0.3505")
@@ -238,6 +239,7 @@ def test_a_changed_instrument_counts_from_the_next_decision(run: Run, kafka: Kaf
     with run():
         market.book(0)
         market.decide(0, ("0.2501", "40"))
+        eventually(lambda: bool(kafka.read(OrderIntent, PARTITION)))
         market.tick(60, (TickKind.LEVEL, Side.BUY, "0.2500", "100"))
         eventually(lambda: (OrderStatus.OPEN, None) in statuses(kafka))
         kafka.write(replace(sei, tick=price("0.0010"), ts_effective=1), partition=PARTITION)

@@ -78,6 +78,16 @@ def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "s3cret" not in shown
 
 
+@pytest.mark.parametrize("name", ["CITREX_PRIVATE_KEY", "FLASHMM_CITREX_PRIVATE_KEY"])
+def test_a_key_that_signs_is_in_no_file(name: str, tmp_path: Path) -> None:
+    """The environment alone may hold it; what it was is not repeated."""
+    (tmp_path / ".env").write_text(f"{name}=0x1234\n")
+
+    with pytest.raises(ConfigurationError, match=f"^{name}: .*no file") as refused:
+        load_settings()
+    assert "1234" not in str(refused.value)
+
+
 def test_an_unknown_name_in_dotenv_is_an_error(tmp_path: Path) -> None:
     """The same holds for the file that people edit most; names of other programs may be there."""
     (tmp_path / ".env").write_text("GRAFANA_PASSWORD=x\nexport FLASHMM_HOT_TICK=5\n")
