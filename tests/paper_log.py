@@ -8,14 +8,14 @@ from dataclasses import dataclass, field, replace
 from schemas.enums import Mode
 from schemas.instruments import Instrument
 from schemas.records import Cause, ExecutionReport, Market, OrderIntent, QuoteDecision, Tick
-from sinks.executor.account_rules import AccountLimits
-from sinks.executor.checkpoint import load, pack, unpack
+from sinks.executor.account.positions import zero_position
+from sinks.executor.account.rules import AccountLimits
 from sinks.executor.desk import Desk
 from sinks.executor.merge import Merge
-from sinks.executor.paper import PaperVenue
+from sinks.executor.paper.checkpoint import load, pack, unpack
+from sinks.executor.paper.replay import Replay, recovered
+from sinks.executor.paper.venue import PaperVenue
 from sinks.executor.port import Listing, Orders
-from sinks.executor.positions import zero_position
-from sinks.executor.replay import Replay, recovered
 
 LIMITS = AccountLimits(
     order_notional=10**30, gross_notional=10**33, open_orders=10_000, sends_per_s=10**9, sends_for_cancels=1

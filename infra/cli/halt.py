@@ -18,7 +18,7 @@ from infra.runtime.settings import Settings, load_settings
 from schemas.enums import ControlAction, ControlLevel, Mode
 from schemas.numbers import PRICE_SCALE, SIZE_SCALE, format_units
 from schemas.records import Command
-from sinks.executor.operator import AuditTrail, Holdings, await_empty, read_audit, read_holdings, send_command
+from sinks.executor.control.operator import AuditTrail, Holdings, await_empty, read_audit, read_holdings, send_command
 
 __all__ = ["halt", "resume"]
 
@@ -110,7 +110,7 @@ def _direct(level: Level, settings: Settings, account: str, *, is_confirmed: boo
     if not is_confirmed:
         _confirm(level, account)
     # Imported here: no other command of the ladder signs.
-    from sinks.executor.citrex_direct import cancel_all_directly
+    from sinks.executor.citrex.direct import cancel_all_directly
 
     result = cancel_all_directly(settings)
     if as_json:

@@ -23,7 +23,7 @@ def preflight(as_json: Annotated[bool, typer.Option("--json", help="Print one JS
     code is 1 where a check fails.
     """
     # Imported here: signing takes half a second to import.
-    from sinks.executor import citrex
+    from sinks.executor.citrex import venue as citrex
 
     settings = load_settings()
     instruments = Instruments.load(settings.instruments or DEFAULT_PATH)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from infra.runtime.clock import Clock
 from schemas.records import ExecutionReport, OrderIntent, Position
-from sinks.executor.account import AccountMoney
+from sinks.executor.account.money import AccountMoney
 from sinks.executor.desk import Desk
 from sinks.executor.journal import Journal
 from sinks.executor.port import Orders, VenueEvent, VenueMoney, VenuePositions

@@ -13,21 +13,21 @@ from dataclasses import replace
 from schemas.enums import Mode, OrderAction, Side, TickKind, Verdict
 from schemas.reasons import AccountReason, OrderReason
 from schemas.records import Cause, ExecutionReport, Market, OrderIntent, Position, QuoteDecision, Tick
-from sinks.executor.account import AccountMoney
-from sinks.executor.account_rules import SendRate, denial
-from sinks.executor.account_view import AccountLimits, AccountView, MarketView
+from sinks.executor.account.money import AccountMoney
+from sinks.executor.account.money_rules import loss_reason
+from sinks.executor.account.positions import apply_fill, marked
+from sinks.executor.account.rules import SendRate, denial
+from sinks.executor.account.view import AccountLimits, AccountView, MarketView
 from sinks.executor.blotter import Blotter, Listed
+from sinks.executor.control.restraint import FREE, PERCENT, Restraint, surplus, widened
 from sinks.executor.facts import Facts, order_id
 from sinks.executor.identity import ATTEMPTS, FLATTEN_LEVEL, Slot, nonce_of
 from sinks.executor.intents import Why, request_of
-from sinks.executor.money_rules import loss_reason
 from sinks.executor.notice import Notice
 from sinks.executor.orders import Order
 from sinks.executor.port import Listings, Orders, RemoteVenue, Request, Venue, VenueEvent
-from sinks.executor.positions import apply_fill, marked
 from sinks.executor.reconciliation import Reconciliation
 from sinks.executor.recovery import RecoveredOrder
-from sinks.executor.restraint import FREE, PERCENT, Restraint, surplus, widened
 from sinks.executor.targets import Change, Ignored, Target, Tolerance, changes, refusal
 from sinks.executor.trail import Trail
 

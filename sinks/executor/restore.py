@@ -11,7 +11,7 @@ from schemas.reasons import OrderReason
 from schemas.records import Balance, ExecutionReport, Market, OrderIntent, Position
 from schemas.topics import topic_of
 from sinks.decoding import Decoder
-from sinks.executor.positions import apply_fill
+from sinks.executor.account.positions import apply_fill
 from sinks.log import log_reader
 
 __all__ = ["Restored", "last_balances", "restore"]

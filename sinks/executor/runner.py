@@ -33,17 +33,17 @@ from schemas.records import (
 from schemas.topics import topic_of
 from sinks.connector import dead_letter
 from sinks.decoding import Decoder, Delivery, delivery_of
+from sinks.executor.account.limits import limits_of, starting_of
 from sinks.executor.bookkeeping import Bookkeeping
-from sinks.executor.citrex import citrex_venue
-from sinks.executor.control import CommandLog, command_key, supervisor_of
+from sinks.executor.citrex.venue import citrex_venue
+from sinks.executor.control.commands import CommandLog, command_key, supervisor_of
 from sinks.executor.desk import Desk
 from sinks.executor.dry_run import DryRunVenue
 from sinks.executor.journal import Journal
-from sinks.executor.limits import limits_of, starting_of
 from sinks.executor.listings import LiveListings
 from sinks.executor.merge import Merge
 from sinks.executor.notice import Notice
-from sinks.executor.paper import PaperVenue
+from sinks.executor.paper.venue import PaperVenue
 from sinks.executor.port import Listings, Orders, Request, Venue
 from sinks.executor.remote import keeper_of
 from sinks.executor.takeover import TakeOver

@@ -11,17 +11,17 @@ from infra.runtime.settings import Settings
 from schemas.records import QuoteDecision, Tick
 from schemas.topics import topic_of
 from sinks.decoding import Decoder
+from sinks.executor.account.positions import with_instrument, zero_position
 from sinks.executor.bookkeeping import Bookkeeping
 from sinks.executor.desk import Desk
 from sinks.executor.journal import Journal
 from sinks.executor.merge import Merge
 from sinks.executor.notice import Notice
-from sinks.executor.paper import PaperVenue
+from sinks.executor.paper.resume import WARM_UP_TICKS, PaperLife
+from sinks.executor.paper.venue import PaperVenue
 from sinks.executor.port import RemoteVenue
-from sinks.executor.positions import with_instrument, zero_position
 from sinks.executor.recovery import recovered_orders
 from sinks.executor.restore import Restored, last_balances, restore
-from sinks.executor.resume import WARM_UP_TICKS, PaperLife
 from sinks.log import log_reader
 
 __all__ = ["TakeOver"]

@@ -16,7 +16,7 @@ from schemas.clock import GRID_US
 from schemas.enums import Mode, OrderStatus, Side, TickKind, Verdict
 from schemas.instruments import DEFAULT_PATH, Instruments, partition_for
 from schemas.records import ExecutionReport, OrderIntent, Position, QuoteDecision, QuoteLevel, Tick
-from sinks.executor.positions import apply_fill, zero_position
+from sinks.executor.account.positions import apply_fill, zero_position
 from sinks.instruments import load_instruments
 from tests.chaos.conftest import IS_LONG, Run, StartRun
 from tests.paper_log import Topics, undisturbed

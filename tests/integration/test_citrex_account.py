@@ -10,8 +10,8 @@ import pytest
 from infra.runtime.clock import wall_clock_us
 from schemas.enums import OrderStatus
 from schemas.records import Balance
+from sinks.executor.account.positions import with_instrument
 from sinks.executor.port import VenueMoney, VenuePositions
-from sinks.executor.positions import with_instrument
 from tests.citrex_process import ONE, CitrexProcess, citrex_process
 from tests.integration.test_citrex_adapter import MARKET, Trader, best
 

@@ -19,13 +19,13 @@ from schemas.numbers import PRICE_SCALE, SIZE_SCALE, to_units
 from schemas.records import Cause, ExecutionReport, Market, QuoteDecision, QuoteLevel
 from schemas.venues.citrex.messages import OrderType, TimeInForce
 from schemas.venues.citrex.requests import Request
-from sinks.executor.citrex import CitrexVenue, citrex_venue
+from sinks.executor.account.limits import limits_of
+from sinks.executor.account.positions import zero_position
+from sinks.executor.citrex.preflight import PreflightFailed
+from sinks.executor.citrex.venue import CitrexVenue, citrex_venue
 from sinks.executor.desk import Desk
 from sinks.executor.identity import GRID_US
-from sinks.executor.limits import limits_of
 from sinks.executor.port import Listing, Listings, Orders
-from sinks.executor.positions import zero_position
-from sinks.executor.preflight import PreflightFailed
 from tests.citrex_client import KEYS, Client
 from tests.citrex_process import CitrexProcess, citrex_process
 

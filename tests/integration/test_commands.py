@@ -12,8 +12,8 @@ from infra.runtime.clock import wall_clock_us
 from infra.runtime.settings import Settings
 from schemas.enums import Mode
 from schemas.topics import DEFAULT_PARTITIONS, TOPICS
-from sinks.executor.control import CommandLog
-from sinks.executor.operator import AuditTrail
+from sinks.executor.control.commands import CommandLog
+from sinks.executor.control.operator import AuditTrail
 from tests.sink_records import eventually
 
 

@@ -21,8 +21,8 @@ from schemas.enums import ControlAction, ControlLevel, Mode, OrderAction, OrderS
 from schemas.errors import ConfigurationError
 from schemas.instruments import partition_for
 from schemas.records import Alert, Command, ExecutionReport, OrderIntent, Position
-from sinks.executor.control import command_key
-from sinks.executor.operator import read_audit, send_command
+from sinks.executor.control.commands import command_key
+from sinks.executor.control.operator import read_audit, send_command
 from sinks.executor.runner import ExecutorRunner
 from sinks.instruments import load_instruments
 from sinks.stop import Stop

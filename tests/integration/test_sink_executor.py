@@ -28,7 +28,7 @@ from schemas.records import (
     QuoteDecision,
 )
 from schemas.topics import TOPICS
-from sinks.executor import resume
+from sinks.executor.paper import resume
 from sinks.executor.runner import ExecutorRunner
 from sinks.instruments import load_instruments, read_instruments
 from sinks.stop import Stop

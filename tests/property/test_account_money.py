@@ -12,10 +12,10 @@ from infra.simulator.citrex.products import ONE
 from schemas.enums import Mode, OrderStatus, Side
 from schemas.instruments import Instruments
 from schemas.records import Balance, ExecutionReport, Market, Position
-from sinks.executor.account import AccountMoney
-from sinks.executor.account_view import AccountLimits
+from sinks.executor.account.money import AccountMoney
+from sinks.executor.account.positions import apply_fill, with_instrument, zero_position
+from sinks.executor.account.view import AccountLimits
 from sinks.executor.port import Listing, VenueMoney, VenuePositions
-from sinks.executor.positions import apply_fill, with_instrument, zero_position
 
 VENUE = "sim-citrex"
 MARKETS = [(VENUE, "ETH/USDC-PERP"), (VENUE, "SEI/USDC-PERP")]

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from schemas.enums import ContractKind, Mode, OrderAction, Side, TradingState, Verdict
 from schemas.instruments import Instrument
 from schemas.records import Cause, Market, QuoteDecision, QuoteLevel, Tick
-from sinks.executor.account_rules import AccountLimits
+from sinks.executor.account.positions import zero_position
+from sinks.executor.account.rules import AccountLimits
 from sinks.executor.blotter import Fill
+from sinks.executor.control.restraint import Restraint
 from sinks.executor.desk import Desk
 from sinks.executor.orders import Order
 from sinks.executor.port import Answer, Answered, Filled, Listing, Moment, Orders, VenueEvent
-from sinks.executor.positions import zero_position
-from sinks.executor.restraint import Restraint
 
 MARKETS = [("v", "A/USD"), ("v", "B/USD"), ("v", "C/USD")]
 PARTITIONS = {market: number % 2 for number, market in enumerate(MARKETS)}

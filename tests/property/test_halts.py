@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 from schemas.enums import ControlAction, ControlLevel, Mode, OrderAction, Side, TickKind, Verdict
 from schemas.instruments import Instrument
 from schemas.records import Cause, Command, Market, QuoteDecision, QuoteLevel, Tick
-from sinks.executor.account_rules import AccountLimits
+from sinks.executor.account.positions import zero_position
+from sinks.executor.account.rules import AccountLimits
 from sinks.executor.blotter import Fill
-from sinks.executor.breakers import BreakerLimits
+from sinks.executor.control.breakers import BreakerLimits
+from sinks.executor.control.flatten import FlattenLimits
+from sinks.executor.control.supervisor import Supervisor
 from sinks.executor.desk import Desk
-from sinks.executor.flatten import FlattenLimits
 from sinks.executor.orders import Order
 from sinks.executor.port import Answer, Answered, Filled, Listing, Moment, Orders, VenueEvent
-from sinks.executor.positions import zero_position
-from sinks.executor.supervisor import Supervisor
 
 MARKETS = [("v", "A/USD"), ("v", "B/USD"), ("v", "C/USD")]
 MARKS = {market: 1_000 * (number + 1) for number, market in enumerate(MARKETS)}

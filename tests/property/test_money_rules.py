@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from schemas.enums import ContractKind, Side
 from schemas.records import Market
-from sinks.executor.account_view import AccountLimits
+from sinks.executor.account.view import AccountLimits
 from tests.property.test_account_rules import ACTIONS, LIMITS, MARKETS, Run
 
 MARGIN_PPM = 300_000

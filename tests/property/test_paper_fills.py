@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from schemas.enums import OrderAction, Side, TickKind
 from schemas.instruments import Instrument
 from schemas.records import Cause, Tick
-from sinks.executor.paper import PaperVenue
+from sinks.executor.paper.venue import PaperVenue
 from sinks.executor.port import Filled, Listing, Orders
 from tests.venue_events import name_of, request, said
 

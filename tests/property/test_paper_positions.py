@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from schemas.enums import Mode, OrderStatus, Side
 from schemas.numbers import INT64_MAX
 from schemas.records import ExecutionReport
-from sinks.executor.positions import apply_fill, unrealised_pnl, zero_position
+from sinks.executor.account.positions import apply_fill, unrealised_pnl, zero_position
 
 FILLS = st.lists(
     st.tuples(

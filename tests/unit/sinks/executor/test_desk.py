@@ -10,13 +10,13 @@ import pytest
 
 from schemas.enums import Mode, OrderAction, OrderStatus, Side, Verdict
 from schemas.records import Cause, OrderIntent, QuoteDecision
-from sinks.executor.account_rules import AccountLimits
+from sinks.executor.account.positions import zero_position
+from sinks.executor.account.rules import AccountLimits
 from sinks.executor.desk import Desk
 from sinks.executor.dry_run import DryRunVenue
 from sinks.executor.identity import Slot, slot_of
-from sinks.executor.paper import PaperVenue
+from sinks.executor.paper.venue import PaperVenue
 from sinks.executor.port import Answer, Answered, Listings, Moment, Orders
-from sinks.executor.positions import zero_position
 
 GRID_US = 1_700_000_000_000_000
 MARKET = ("sim-sei-clob", "SEI/USDC")

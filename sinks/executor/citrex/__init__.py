@@ -1,0 +1,1 @@
+"""Citrex as a venue of the executor; docs/citrex.md."""

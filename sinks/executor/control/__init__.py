@@ -1,0 +1,1 @@
+"""What holds trading back: commands, the ladder, breakers; docs/halts.md."""

@@ -1,0 +1,1 @@
+"""The paper venue, and its life beyond a process; docs/paper-venue.md."""
