@@ -41,35 +41,39 @@ unhurried = settings(deadline=None, max_examples=60)
 each_record = pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.__name__)
 
 
-def values_of(schema: Any) -> st.SearchStrategy[Any]:
-    """Values of a field, as our records carry them."""
+def values_of(schema: Any, named: dict[str, Any]) -> st.SearchStrategy[Any]:
+    """Values of a field, as our records carry them.
+
+    Args:
+        named: The nested records met so far, by name: a schema defines each once and then names it.
+    """
     if isinstance(schema, list):
-        return st.none() | values_of(schema[1])
+        return st.none() | values_of(schema[1], named)
     if isinstance(schema, str):
-        return PRIMITIVES[schema] if schema in PRIMITIVES else levels(schema)
+        return PRIMITIVES[schema] if schema in PRIMITIVES else values_of(named[schema], named)
     match schema["type"]:
         case "enum":
             return st.sampled_from(list(getattr(enums, schema["name"])))
         case "array":
-            return st.lists(values_of(schema["items"]), max_size=4).map(tuple)
+            return st.lists(values_of(schema["items"], named), max_size=4).map(tuple)
         case "map":
-            return st.dictionaries(st.text(max_size=8), values_of(schema["values"]), max_size=4)
+            return st.dictionaries(st.text(max_size=8), values_of(schema["values"], named), max_size=4)
         case "record":
-            return levels(schema["name"])
+            named[schema["name"]] = schema
+            return built(getattr(records, schema["name"]), schema["fields"], named)
     if schema.get("logicalType") == "decimal":
         greatest = 10**38 - 1
         return st.integers(-greatest, greatest) if schema["precision"] == 38 else LONG
     return MICROS if schema.get("logicalType") == "timestamp-micros" else PRIMITIVES[schema["type"]]
 
 
-def levels(name: str) -> st.SearchStrategy[Record]:
-    return st.builds(getattr(records, name), price=LONG, size=LONG)
+def built(record: type[Record], fields: list[Any], named: dict[str, Any]) -> st.SearchStrategy[Record]:
+    return st.builds(record, **{field["name"]: values_of(field["type"], named) for field in fields})
 
 
 @cache
 def records_of(record: type[Record]) -> st.SearchStrategy[Record]:
-    fields = load_schema(codec_of(record).subject)["fields"]
-    return st.builds(record, **{field["name"]: values_of(field["type"]) for field in fields})
+    return built(record, load_schema(codec_of(record).subject)["fields"], {})
 
 
 @cache
@@ -212,6 +216,11 @@ def older(schema: Any) -> Any:
     return {**schema, "fields": [first, extra, *reversed(rest)]}
 
 
+def carried(default: Any) -> Any:
+    """A field's default as our records carry it."""
+    return tuple(default) if isinstance(default, list) else default
+
+
 @each_record
 @unhurried
 @given(data=st.data())
@@ -221,7 +230,7 @@ def test_another_version_is_resolved_to_the_newest(record: type[Record], data: s
     writer = older(newest)
     codec = Codec(record, 7, {8: writer})
     original = data.draw(records_of(record))
-    defaults = {field["name"]: field["default"] for field in newest["fields"] if "default" in field}
+    defaults = {field["name"]: carried(field["default"]) for field in newest["fields"] if "default" in field}
     out = io.BytesIO()
     out.write(b"\x00\x00\x00\x00\x08")
     fastavro.schemaless_writer(out, fastavro.parse_schema(writer), {**shown(original, newest, {}), "extra": ["x"]})
