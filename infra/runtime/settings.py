@@ -165,13 +165,13 @@ class Settings(BaseSettings):
         10_000, ge=6_000, le=30_000, description="A worker silent for so long is dead, and others take its partitions."
     )
     fetch_partition_bytes: int = Field(
-        1 << 22, ge=1_024, le=1 << 24, description="Most bytes that one fetch asks of a partition."
+        1 << 20, ge=1_024, le=1 << 24, description="Most bytes that one fetch asks of a partition."
     )
     fetch_bytes: int = Field(
-        1 << 24, ge=1_024, le=1 << 26, description="Most bytes that one fetch asks of all partitions of a broker."
+        1 << 23, ge=1_024, le=1 << 26, description="Most bytes that one fetch asks of all partitions of a broker."
     )
     batch_max_records: int = Field(16_384, ge=1, description="Most records of one batch; a live one is smaller.")
-    buffered_batches: int = Field(8, ge=1, description="Most decoded batches that wait for the stages.")
+    buffered_batches: int = Field(4, ge=1, description="Most decoded batches that wait for the stages.")
     model_path: Path | None = Field(None, description="TorchScript model; the built-in one where unset.")
 
     # Trading
