@@ -168,9 +168,9 @@ class Settings(BaseSettings):
         1 << 20, ge=1_024, le=1 << 24, description="Most bytes that one fetch asks of a partition."
     )
     fetch_bytes: int = Field(
-        1 << 23, ge=1_024, le=1 << 26, description="Most bytes that one fetch asks of all partitions of a broker."
+        1 << 22, ge=1_024, le=1 << 26, description="Most bytes that one fetch asks of all partitions of a broker."
     )
-    batch_max_records: int = Field(16_384, ge=1, description="Most records of one batch; a live one is smaller.")
+    batch_max_records: int = Field(8_192, ge=1, description="Most records of one batch; a live one is smaller.")
     buffered_batches: int = Field(4, ge=1, description="Most decoded batches that wait for the stages.")
     model_path: Path | None = Field(None, description="TorchScript model; the built-in one where unset.")
 

@@ -59,6 +59,7 @@ def test_memory_is_bounded_however_far_behind_and_nothing_is_lost(start_run: Sta
     trades = sum(observer.ends(Trade).values())
     observer.close()
 
+    print(f"peak {worker.rss_peak_bytes >> 20} MiB")
     assert published
     assert trades == log.trades - rejected
     assert worker.rss_peak_bytes < RSS_LIMIT, f"{worker.rss_peak_bytes >> 20} MiB"
