@@ -6,9 +6,10 @@ import time
 
 from schemas.enums import Mode, Side, TickKind, Verdict
 from schemas.instruments import partition_for
-from schemas.records import QuoteDecision, QuoteLevel, Tick
+from schemas.records import QuoteLevel, Tick
 from schemas.topics import DEFAULT_PARTITIONS
 from sinks.executor.identity import GRID_US
+from tests.decisions import decision_of
 from tests.sink_records import SYMBOL, VENUE, Kafka, price, size
 
 __all__ = ["PARTITION", "PARTITIONS", "START_US", "Market", "grid_now_us"]
@@ -70,7 +71,7 @@ class Market:
 
     def decide(self, at_ms: int, *bids: tuple[str, str], mode: Mode = Mode.PAPER, mid: str = "0.2505") -> None:
         ts_grid = self.start_us + at_ms * 1_000
-        decision = QuoteDecision(
+        decision = decision_of(
             decision_id=f"{mode}|{self._account}|{VENUE}|{SYMBOL}|{ts_grid}",
             mode=mode,
             account=self._account,
@@ -79,18 +80,9 @@ class Market:
             ts_grid=ts_grid,
             epoch=1,
             verdict=Verdict.QUOTE if bids else Verdict.EMPTY,
-            reasons=(),
             bids=tuple(QuoteLevel(price=price(p), size=size(s)) for p, s in bids),
             asks=(),
             mid=price(mid),
-            sigma=0.0,
-            gamma=0.0,
-            kappa=0.0,
-            horizon_s=0.0,
-            signal_bps=0.0,
-            clamps=(),
-            config_hash="",
-            cause_topic="market.ticks",
             cause_partition=PARTITION,
             cause_first_offset=0,
             cause_offset=0,

@@ -28,6 +28,7 @@ from sinks.executor.identity import GRID_US
 from sinks.executor.runner import ExecutorRunner
 from sinks.instruments import load_instruments
 from sinks.stop import Stop
+from tests.decisions import decision_of
 from tests.quoted_market import PARTITIONS, grid_now_us
 from tests.sink_records import Kafka, eventually, price, running, size
 
@@ -73,7 +74,7 @@ def tick(market: Market, message: int, at_us: int, *parts: tuple[TickKind, Side,
 
 
 def decision(market: Market, ts_grid: int, bid: int, ask: int, of: int) -> QuoteDecision:
-    return QuoteDecision(
+    return decision_of(
         decision_id=f"{market}|{ts_grid}",
         mode=Mode.PAPER,
         account="demo",
@@ -82,18 +83,9 @@ def decision(market: Market, ts_grid: int, bid: int, ask: int, of: int) -> Quote
         ts_grid=ts_grid,
         epoch=1,
         verdict=Verdict.QUOTE,
-        reasons=(),
         bids=(QuoteLevel(price=bid, size=of),),
         asks=(QuoteLevel(price=ask, size=of),),
         mid=(bid + ask) // 2,
-        sigma=0.0,
-        gamma=0.0,
-        kappa=0.0,
-        horizon_s=0.0,
-        signal_bps=0.0,
-        clamps=(),
-        config_hash="",
-        cause_topic="market.ticks",
         cause_partition=partition_of(market),
         cause_first_offset=0,
         cause_offset=0,

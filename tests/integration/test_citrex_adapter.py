@@ -28,6 +28,7 @@ from sinks.executor.identity import GRID_US
 from sinks.executor.port import Listing, Listings, Orders
 from tests.citrex_client import KEYS, Client
 from tests.citrex_process import CitrexProcess, citrex_process
+from tests.decisions import decision_of
 
 MARKET = ("sim-citrex", "SEI/USDC-PERP")
 EXPIRY_US = 4_000_000
@@ -139,7 +140,7 @@ def decision(ts_grid: int, bids: tuple[Level, ...], asks: tuple[Level, ...]) -> 
     def levels(side: tuple[Level, ...]) -> tuple[QuoteLevel, ...]:
         return tuple(QuoteLevel(price=to_units(p, PRICE_SCALE), size=to_units(s, SIZE_SCALE)) for p, s in side)
 
-    return QuoteDecision(
+    return decision_of(
         decision_id=f"d{ts_grid}",
         mode=Mode.CITREX,
         account="demo",
@@ -148,18 +149,9 @@ def decision(ts_grid: int, bids: tuple[Level, ...], asks: tuple[Level, ...]) -> 
         ts_grid=ts_grid,
         epoch=1,
         verdict=Verdict.QUOTE if bids or asks else Verdict.EMPTY,
-        reasons=(),
         bids=levels(bids),
         asks=levels(asks),
         mid=to_units("0.42", PRICE_SCALE),
-        sigma=0.0,
-        gamma=0.0,
-        kappa=0.0,
-        horizon_s=0.0,
-        signal_bps=0.0,
-        clamps=(),
-        config_hash="",
-        cause_topic="market.ticks",
         cause_partition=0,
         cause_first_offset=0,
         cause_offset=0,

@@ -24,6 +24,7 @@ from sinks.executor.control.supervisor import Supervisor
 from sinks.executor.desk import Desk
 from sinks.executor.orders import Order
 from sinks.executor.port import Answer, Answered, Filled, Listing, Moment, Orders, VenueEvent
+from tests.decisions import decision_of
 
 MARKETS = [("v", "A/USD"), ("v", "B/USD"), ("v", "C/USD")]
 MARKS = {market: 1_000 * (number + 1) for number, market in enumerate(MARKETS)}
@@ -337,7 +338,7 @@ class Run:
 
     def _decision(self, market: Market, bids: list[int], asks: list[int]) -> QuoteDecision:
         mark = MARKS[market]
-        return QuoteDecision(
+        return decision_of(
             decision_id=str(self.grid),
             mode=Mode.PAPER,
             account="demo",
@@ -346,18 +347,9 @@ class Run:
             ts_grid=self.grid * GRID_US,
             epoch=1,
             verdict=Verdict.QUOTE,
-            reasons=(),
             bids=tuple(QuoteLevel(price=mark, size=size) for size in bids),
             asks=tuple(QuoteLevel(price=mark, size=size) for size in asks),
             mid=mark,
-            sigma=0.0,
-            gamma=0.0,
-            kappa=0.0,
-            horizon_s=0.0,
-            signal_bps=0.0,
-            clamps=(),
-            config_hash="",
-            cause_topic="market.ticks",
             cause_partition=0,
             cause_first_offset=0,
             cause_offset=0,

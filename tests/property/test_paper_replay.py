@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from schemas.enums import Mode, Side, TickKind, Verdict
 from schemas.instruments import Instrument
 from schemas.records import QuoteDecision, QuoteLevel, Tick
+from tests.decisions import decision_of
 from tests.paper_log import Killed, Process, Topics, marked, undisturbed
 
 START_US = 1_700_000_000_000_000
@@ -93,7 +94,7 @@ def decision(random: Random, market: tuple[str, str], ts_grid: int, offset: int)
         chosen = random.sample(prices, random.choice([0, 1, 1, 2]))
         return tuple(QuoteLevel(price=p, size=random.choice([3, 3, 8])) for p in chosen)
 
-    return QuoteDecision(
+    return decision_of(
         decision_id=f"{market}|{ts_grid}",
         mode=Mode.PAPER,
         account="demo",
@@ -102,18 +103,9 @@ def decision(random: Random, market: tuple[str, str], ts_grid: int, offset: int)
         ts_grid=ts_grid,
         epoch=1,
         verdict=random.choice([Verdict.QUOTE] * 6 + [Verdict.DENIED]),
-        reasons=(),
         bids=levels(range(95, 98)),
         asks=levels(range(103, 106)),
         mid=100,
-        sigma=0.0,
-        gamma=0.0,
-        kappa=0.0,
-        horizon_s=0.0,
-        signal_bps=0.0,
-        clamps=(),
-        config_hash="",
-        cause_topic="market.ticks",
         cause_partition=0,
         cause_first_offset=offset,
         cause_offset=offset,
