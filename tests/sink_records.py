@@ -226,7 +226,8 @@ class Kafka:
         codec = self._codec(kind)
         records: list[Any] = []
         config = {"bootstrap.servers": self._settings.kafka_bootstrap, "group.id": "test-reader"}
-        with Consumer({**config, "enable.partition.eof": True}) as consumer:
+        # The end is told by a fetch that finds nothing: by default the broker waits half a second with its answer.
+        with Consumer({**config, "enable.partition.eof": True, "fetch.wait.max.ms": 10}) as consumer:
             consumer.assign([topic])
             while True:
                 message = consumer.poll(10)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -89,7 +90,7 @@ class Platform:
             quoted_venues="sim-citrex",
         )
 
-    @property
+    @cached_property
     def records(self) -> Kafka:
         """What Kafka holds."""
         return Kafka(self.settings)

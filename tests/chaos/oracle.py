@@ -29,6 +29,8 @@ _AVRO = Path(__file__).parents[2] / "schemas" / "avro"
 _PRICE, _SIZE = Decimal("1e-9"), Decimal("1e-8")
 _DIGITS = 60
 _DIGEST_BYTES = 8
+_POLL_S = 0.05
+"""How long a read waits for as many records as it asked for, which the last one of a partition waits in vain."""
 
 Id = tuple[str, str, int]
 """Symbol, timeframe, start in microseconds."""
@@ -59,7 +61,7 @@ def messages(settings: Settings, topic: str) -> Iterator[Message]:
         pair.offset = at
         consumer.assign([pair])
         while at < end:
-            for message in consumer.consume(10_000, 0.5):
+            for message in consumer.consume(10_000, _POLL_S):
                 if message.error() is None:
                     at = message.offset() + 1
                     yield message

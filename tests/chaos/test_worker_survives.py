@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Producer
 
 from infra.local.process import wait_until
-from infra.runtime.kafka import consumer_config, producer_config
+from infra.runtime.kafka import producer_config
 from tests.chaos.conftest import Run, StartRun
 from tests.chaos.log import Feed, made_ticks
-from tests.chaos.oracle import bounds, read
+from tests.chaos.oracle import messages, read
 
 pytestmark = [
     pytest.mark.kafka,
@@ -61,17 +61,9 @@ def test_a_worker_that_is_asked_to_stop_leaves_nothing_to_do_again(start_run: St
 def newest_manifests(run: Run) -> dict[int, int]:
     """Give the position of the newest manifest of each partition."""
     found: dict[int, int] = {}
-    topic = f"{run.settings.topic_prefix}state.snapshots"
-    consumer = Consumer(consumer_config(run.settings, "reader-without-commits"))
-    for partition in range(4):
-        low, end = bounds(consumer, TopicPartition(topic, partition))
-        consumer.assign([TopicPartition(topic, partition, low)])
-        while low < end:
-            for message in consumer.consume(100, 0.5):
-                low = message.offset() + 1
-                if message.key().endswith(b"|manifest"):
-                    found[partition] = json.loads(message.value().split(b"\n")[0])["position"]
-    consumer.close()
+    for message in messages(run.settings, f"{run.settings.topic_prefix}state.snapshots"):
+        if (message.key() or b"").endswith(b"|manifest"):
+            found[message.partition()] = json.loads((message.value() or b"").split(b"\n")[0])["position"]
     return found
 
 
@@ -93,17 +85,8 @@ def test_a_damaged_newest_snapshot_gives_the_one_before(start_run: StartRun, wri
 def damage(run: Run) -> None:
     """Write a manifest and a chunk that are not whole over the newest of each partition."""
     topic = f"{run.settings.topic_prefix}state.snapshots"
-    newest: dict[int, bytes] = {}
-    consumer = Consumer(consumer_config(run.settings, "reader-without-commits"))
-    for partition in range(4):
-        low, end = bounds(consumer, TopicPartition(topic, partition))
-        consumer.assign([TopicPartition(topic, partition, low)])
-        while low < end:
-            for message in consumer.consume(100, 0.5):
-                low = message.offset() + 1
-                if message.key().endswith(b"|manifest"):
-                    newest[partition] = message.key()
-    consumer.close()
+    manifests = (message for message in messages(run.settings, topic) if (message.key() or b"").endswith(b"|manifest"))
+    newest = {message.partition(): message.key() for message in manifests}
     producer = Producer(producer_config(run.settings))
     for partition, key in newest.items():
         producer.produce(topic, b"\x00" * 100, key=key.replace(b"|manifest", b"|0"), partition=partition)
