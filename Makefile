@@ -1,10 +1,12 @@
 # `make help` lists what there is. Everything runs in .venv, in this folder; `make setup` makes it when needed.
 #
+# JOBS: how many processes run tests; 0 is pytest itself, as ARGS with -s or --pdb needs.
 # TORCH: pip arguments for installing torch, e.g. an index with CPU builds; `none` leaves it out, and the platform then
 # quotes model-free. The default takes the build that pip finds (on x86 Linux with CUDA libraries, 5 GB).
 
 PYTHON ?= python3
 TORCH ?=
+JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 WITHOUT_TORCH := $(filter none,$(TORCH))
@@ -33,7 +35,7 @@ demo: $(STAMP) ## run the whole platform and show it live
 	@$(BIN)/flashmm demo $(ARGS)
 
 test: $(STAMP) services ## run every test that this machine can run (ARGS: pytest's)
-	@$(BIN)/pytest -ra $(ARGS)
+	@$(BIN)/pytest -ra -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(STAMP) ## lint, format, types, layers
 	@$(BIN)/ruff check .

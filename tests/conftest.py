@@ -17,3 +17,9 @@ def sample_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no recordings at {folder}: set FLASHMM_SAMPLE_DATA")
     return folder
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where several processes share the tests, begin with what is slow: none ends long after the others."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.get_closest_marker("slow") is None)

@@ -8,7 +8,7 @@ from tests.chaos.conftest import StartRun
 from tests.chaos.log import Feed, made_ticks
 from tests.chaos.oracle import read
 
-pytestmark = [pytest.mark.kafka, pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.kafka, pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(400)]
 
 _SAYS = b"aiokafka's internals changed"
 

@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.kafka,
     pytest.mark.chaos,
     pytest.mark.slow,
-    pytest.mark.timeout(1_800 if IS_LONG else 240),
+    pytest.mark.timeout(1_800 if IS_LONG else 400),
 ]
 
 

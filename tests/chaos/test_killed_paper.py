@@ -27,7 +27,7 @@ pytestmark = [
     pytest.mark.kafka,
     pytest.mark.chaos,
     pytest.mark.slow,
-    pytest.mark.timeout(3_600 if IS_LONG else 240),
+    pytest.mark.timeout(3_600 if IS_LONG else 400),
 ]
 
 KILLS = 30 if IS_LONG else 3

@@ -24,7 +24,7 @@ pytestmark = [
     pytest.mark.kafka,
     pytest.mark.chaos,
     pytest.mark.slow,
-    pytest.mark.timeout(3_600 if IS_LONG else 240),
+    pytest.mark.timeout(3_600 if IS_LONG else 400),
 ]
 
 SECONDS = 3_600 if IS_LONG else 300

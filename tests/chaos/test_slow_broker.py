@@ -16,7 +16,7 @@ from tests.chaos.conftest import IS_LONG, StartRun
 from tests.chaos.log import codec_of
 from tests.chaos.proxy import FaultProxy
 
-pytestmark = [pytest.mark.kafka, pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(600 if IS_LONG else 240)]
+pytestmark = [pytest.mark.kafka, pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(600 if IS_LONG else 400)]
 
 TICKS = 4_000_000 if IS_LONG else 1_500_000
 SLOW_KIB_PER_S = 2_000

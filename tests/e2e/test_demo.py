@@ -27,7 +27,7 @@ from infra.runtime.settings import Settings
 from schemas.topics import TOPICS
 from tests.services import ROOT
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 # Prices of the simulated book are on its tick of 0.0001 or 0.01: a float in between would show.
 _EXACT = {
