@@ -25,7 +25,6 @@ from schemas.registry import Registry
 __all__ = ["DemoRun"]
 
 _WORKER_READY_S = 60
-_MOCK = "librdkafka's mock cluster, a stand-in for Kafka: 5 MiB a partition, no compaction"
 
 
 class DemoRun:
@@ -119,10 +118,8 @@ class DemoRun:
         """Say what is real, what is simulated and what stands in, as (word, detail)."""
         origin = self._source.origin
         rows = [(origin.kind, f"market data: {origin.detail}")]
-        for service, description in self._stack.describe().items():
-            is_stand_in = description == "mock" or "stand-in" in description or "development" in description
-            detail = f"{service}: {_MOCK if description == 'mock' else description}"
-            rows.append(("STAND-IN" if is_stand_in else "REAL", detail))
+        for service, description in self._stack.in_words().items():
+            rows.append(("STAND-IN" if "stand-in" in description else "REAL", f"{service}: {description}"))
         if find_spec("torch") is None:
             rows.append(("MODEL-FREE", "quotes: torch is not installed, so no prediction moves them"))
         return [*rows, ("PAPER", f"orders: {self.settings.executor_mode} mode, no venue is traded on")]
