@@ -25,6 +25,7 @@ from schemas.registry import Registry
 __all__ = ["DemoRun"]
 
 _WORKER_READY_S = 60
+_QUOTED = ("sim-sei-clob", "SEI/USDC")
 
 
 class DemoRun:
@@ -67,7 +68,7 @@ class DemoRun:
             self._feed = Feed(
                 self.settings.redis_url.get_secret_value(),
                 f"{self.settings.executor_mode}:{self.settings.account}",
-                ("sim-sei-clob", "SEI/USDC") if self._source.capture is None else None,
+                _QUOTED if self._source.capture is None else None,
             )
             self._exit.callback(self._feed.close)
             self._say("starting worker and sinks")
@@ -108,11 +109,16 @@ class DemoRun:
     def _is_quoted(self) -> bool:
         """Whether there is a market that the worker quotes and the executor has something to do."""
         quoted = self.settings.csv("quoted_venues")
-        return self._source.capture is None or any(venue in quoted for venue, _ in self._source.markets)
+        venues = (_QUOTED[0],) if self._source.capture is None else (venue for venue, _ in self._source.markets)
+        return any(venue in quoted for venue in venues)
 
     def ran(self) -> dict[str, str]:
         """Say what really ran."""
         return {**self._stack.describe(), "executor": str(self.settings.executor_mode)}
+
+    def in_words(self) -> dict[str, str]:
+        """Say the same to people, stand-ins as such."""
+        return {**self._stack.in_words(), "executor": f"{self.settings.executor_mode}: no venue is traded on"}
 
     def banner(self) -> list[tuple[str, str]]:
         """Say what is real, what is simulated and what stands in, as (word, detail)."""
