@@ -8,6 +8,7 @@ import sys
 import typer
 
 from infra.cli.output import ExitCode
+from infra.runtime.logging import log_to_stderr
 from schemas.errors import ConfigurationError, FlashMMError, NotRunning, TimedOut
 
 __all__ = ["build", "main"]
@@ -61,6 +62,7 @@ def _root() -> None:
 
 def main() -> None:
     """Run a command; errors of ours become one line on stderr and an exit code."""
+    log_to_stderr()
     first = next(iter(sys.argv[1:]), None)
     try:
         build(first if first in _COMMANDS else None)()

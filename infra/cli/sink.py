@@ -24,14 +24,14 @@ sink_app = typer.Typer(help="Run one sink until interrupted.", no_args_is_help=T
 
 @sink_app.command()
 def redis() -> None:
-    """Write latest values, hot ticks, bars, health and metrics to Redis (REDIS_URL)."""
+    """Write latest values, hot ticks, bars, positions, balances, alerts, health and metrics to Redis (REDIS_URL)."""
     settings = _settings("redis")
     _run_connector(RedisConnector(settings), settings)
 
 
 @sink_app.command()
 def influx() -> None:
-    """Write ticks, quotes, bars, fills, positions and latencies to InfluxDB 2 (INFLUXDB_URL)."""
+    """Write trades, quotes, bars, signals, fills, positions, balances and metrics to InfluxDB 2 (INFLUXDB_URL)."""
     settings = _settings("influx")
     _run_connector(InfluxConnector(settings), settings)
 

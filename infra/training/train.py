@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
+from multiprocessing import get_context
 from typing import Any
 
 from infra.training.dataset import VENUE, simulate
@@ -105,21 +109,23 @@ class Trained:
 
 def train(plan: TrainingPlan, progress: Callable[[str], None]) -> Trained:
     """Train by the plan; the same plan gives the same model."""
-    runs = _simulate(plan.train_seeds, plan, progress)
+    seeds = (*plan.train_seeds, *plan.validation_seeds)
+    progress(f"simulating {plan.seconds} s of each of {len(seeds)} seeds")
+    simulated = _simulate(seeds, plan)
+    runs, unseen = simulated[: len(plan.train_seeds)], simulated[len(plan.train_seeds) :]
     embargo_us = plan.horizon_ms * 1_000
     progress("choosing the penalty, walking forward")
     scores = {ridge: walk_forward(runs, ridge, folds=plan.folds, embargo_us=embargo_us) for ridge in plan.ridges}
     ridge = min(scores, key=lambda candidate: scores[candidate].mse)
     data = Dataset.join(runs)
     model = fit(data, ridge)
-    unseen = Dataset.join(_simulate(plan.validation_seeds, plan, progress))
     reference = Reference.of(data.features.T.tolist())
-    return Trained(plan, model, ridge, len(data), scores, score(model, unseen), reference)
+    return Trained(plan, model, ridge, len(data), scores, score(model, Dataset.join(unseen)), reference)
 
 
-def _simulate(seeds: Sequence[int], plan: TrainingPlan, progress: Callable[[str], None]) -> list[Dataset]:
-    runs = []
-    for seed in seeds:
-        progress(f"simulating {plan.seconds} s of seed {seed}")
-        runs.append(simulate(seed, plan.seconds, plan.horizon_ms * 1_000))
-    return runs
+def _simulate(seeds: Sequence[int], plan: TrainingPlan) -> list[Dataset]:
+    """Simulate the seeds, a process a core; each is a market of its own, so nothing depends on how many there are."""
+    processes = min(len(seeds), os.cpu_count() or 1)
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        one = partial(simulate, seconds=plan.seconds, horizon_us=plan.horizon_ms * 1_000)
+        return list(pool.map(one, seeds))
