@@ -28,6 +28,7 @@ from sinks.executor.orders import Order
 from sinks.executor.port import Listings, Orders, RemoteVenue, Request, Venue, VenueEvent
 from sinks.executor.reconciliation import Reconciliation
 from sinks.executor.recovery import RecoveredOrder
+from sinks.executor.stretch import Lapse
 from sinks.executor.targets import Change, Ignored, Target, Tolerance, changes, refusal
 from sinks.executor.trail import Trail
 
@@ -263,6 +264,11 @@ class Desk:
         if tick.kind is TickKind.TRADE and tick.price > 0 and tick.market in self.listings:
             self._last_trades[tick.market] = tick.price
         return self.take(self.venue.on_tick(tick, cause, now_us))
+
+    def pass_over(self, lapse: Lapse, cause: Cause) -> list[ExecutionReport]:
+        """Let ticks of other markets pass: for ours, they are time."""
+        self._trails[cause.partition].pass_over(lapse)
+        return self.take(self.venue.pass_over(lapse, cause))
 
     def silenced(self, markets: Iterable[Market], now_us: int) -> Orders | None:
         """Give the cancels of markets whose decisions have stopped coming."""

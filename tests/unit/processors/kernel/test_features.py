@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from processors.kernel.features import FEATURE_NAMES, FeatureBuilder, FeatureConfig
+from processors.kernel.names import Names
 from processors.kernel.snapshot import freeze, thaw
 from processors.kernel.steps import GapStep, Step
 from schemas.enums import BookState, Flag, Side
@@ -17,7 +18,7 @@ from tests.kernel_steps import GRID, MARKET, T0, Emitted, grid, quiet, trade, vi
 
 
 def builder() -> FeatureBuilder:
-    return FeatureBuilder(FeatureConfig(), "market.ticks", 0)
+    return FeatureBuilder(FeatureConfig(), Names(), "market.ticks", 0)
 
 
 def run(steps: list[Step], stage: FeatureBuilder | None = None) -> list[FeatureVector]:
