@@ -137,7 +137,7 @@ def _check(run: DemoRun, *, as_json: bool) -> None:
     if as_json:
         print_json({"ok": True, "components": done, **run.ran()})
         return
-    rows = [(name, "ok", detail) for name, detail in {**run.in_words(), **done}.items()]
+    rows = [(name, "ok", detail) for name, detail in [*run.in_words().items(), *done.items()]]
     print_table(("component", "state", "detail"), rows)
 
 

@@ -313,10 +313,10 @@ def _flow(model: ViewModel, names: Collection[str] = ()) -> RenderableType:
         rate = model.rates.get(name)
         table.add_row(name, "" if rate is None else f"{rate:,.0f}", f"{total:,}")
     rejected = ", ".join(f"{reason} {count}" for reason, count in model.rejected.items()) or "none"
-    latencies = [f"{name} {value:,.1f}" for name, value in model.latency_ms.items()]
+    latencies = [Text(f"{name} {value:,.1f}") for name, value in model.latency_ms.items()]
     rejects = Text(f"rejected: {rejected}", "yellow" if model.rejected else "dim")
     return Panel(
-        Group(table, rejects, Columns(["latency p99 ms:", *latencies], padding=(0, 2))),
+        Group(table, rejects, Columns([Text("latency p99 ms:"), *latencies], padding=(0, 2))),
         title="Flow",
         border_style="blue",
     )
