@@ -25,6 +25,9 @@ from schemas.records import BookLevel, FeatureVector, Market
 __all__ = ["FEATURES", "FEATURE_NAMES", "Feature", "FeatureBuilder", "FeatureConfig"]
 
 
+_HALF, _LOW_HALF = 32, (1 << 32) - 1
+
+
 @dataclass(frozen=True, slots=True)
 class Feature:
     """What one number of a vector is."""
@@ -119,10 +122,14 @@ class FeatureBuilder:
 
     def _count_all(self, rows: StepRows) -> None:
         trades = rows[rows["kind"] == TRADE]
-        markets = self._names.markets
-        columns = (trades[name].tolist() for name in ("market", "size", "is_buy"))
-        for number, size, is_buy in zip(*columns, strict=True):
-            self._count(markets[number], size, is_buy=is_buy)
+        sides, sizes = 2 * trades["market"] + trades["is_buy"], trades["size"]
+        # In two halves: sums of sizes may not fit 64 bits, as sizes do.
+        halves = np.zeros((2, 2 * len(self._names.markets)), np.int64)
+        np.add.at(halves[0], sides, sizes >> _HALF)
+        np.add.at(halves[1], sides, sizes & _LOW_HALF)
+        for side in np.unique(sides).tolist():
+            high, low = halves[:, side].tolist()
+            self._count(self._names.markets[side // 2], (high << _HALF) + low, is_buy=bool(side % 2))
 
     def _count(self, market: Market, size: int, *, is_buy: bool) -> None:
         net, gross = self._trades.get(market, (0, 0))
