@@ -16,12 +16,13 @@ from schemas.records import Cause, ExecutionReport, Market, OrderIntent, QuoteDe
 from sinks.executor.account.positions import zero_position
 from sinks.executor.account.rules import AccountLimits
 from sinks.executor.desk import Desk
+from sinks.executor.lapse import Lapse
 from sinks.executor.merge import Merge
 from sinks.executor.paper.checkpoint import load, pack, unpack
 from sinks.executor.paper.replay import Replay, recovered
 from sinks.executor.paper.venue import PaperVenue
 from sinks.executor.port import Listing, Orders
-from sinks.executor.stretch import Lapse, Read, read_ticks
+from sinks.executor.stretch import Read, read_ticks
 
 CODEC = Codec(Tick, 1)
 LIMITS = AccountLimits(

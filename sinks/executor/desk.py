@@ -23,12 +23,12 @@ from sinks.executor.control.restraint import FREE, PERCENT, Restraint, surplus, 
 from sinks.executor.facts import Facts, order_id
 from sinks.executor.identity import ATTEMPTS, FLATTEN_LEVEL, Slot, nonce_of
 from sinks.executor.intents import Why, request_of
+from sinks.executor.lapse import Lapse
 from sinks.executor.notice import Notice
 from sinks.executor.orders import Order
 from sinks.executor.port import Listings, Orders, RemoteVenue, Request, Venue, VenueEvent
 from sinks.executor.reconciliation import Reconciliation
 from sinks.executor.recovery import RecoveredOrder
-from sinks.executor.stretch import Lapse
 from sinks.executor.targets import Change, Ignored, Target, Tolerance, changes, refusal
 from sinks.executor.trail import Trail
 

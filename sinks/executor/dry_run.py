@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from schemas.enums import Mode, OrderAction
 from schemas.records import Cause, Tick
+from sinks.executor.lapse import Lapse
 from sinks.executor.port import Answer, Answered, Moment, Orders, Request, VenueEvent
-from sinks.executor.stretch import Lapse
 
 __all__ = ["DryRunVenue"]
 

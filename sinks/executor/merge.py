@@ -19,7 +19,8 @@ import numpy as np
 
 from schemas.clock import BOOK_GRID_US, GRID_US, Held, PartitionClock
 from schemas.records import Cause, Market, QuoteDecision, Tick
-from sinks.executor.stretch import Lapse, Read, Stretch
+from sinks.executor.lapse import Lapse
+from sinks.executor.stretch import Read, Stretch
 
 __all__ = ["Merge", "Merged"]
 

@@ -13,8 +13,8 @@ from schemas.reasons import OrderReason
 from schemas.records import Cause, Market, OrderIntent, Tick
 from sinks.executor.blotter import Fill, Listed
 from sinks.executor.blotter import Listing as OpenOrders
+from sinks.executor.lapse import Lapse
 from sinks.executor.orders import Order
-from sinks.executor.stretch import Lapse
 
 __all__ = [
     "Answer",

@@ -42,13 +42,13 @@ from sinks.executor.desk import Desk
 from sinks.executor.dry_run import DryRunVenue
 from sinks.executor.intake import Intake
 from sinks.executor.journal import Journal
+from sinks.executor.lapse import Lapse
 from sinks.executor.listings import LiveListings
 from sinks.executor.merge import Merge
 from sinks.executor.notice import Notice
 from sinks.executor.paper.venue import PaperVenue
 from sinks.executor.port import Listings, Orders, Request, Venue
 from sinks.executor.remote import keeper_of
-from sinks.executor.stretch import Lapse
 from sinks.executor.takeover import TakeOver
 from sinks.executor.targets import Tolerance
 from sinks.instruments import read_instruments
@@ -187,7 +187,9 @@ class ExecutorRunner:
             fence = self._journal.open()
             self._commands.catch_up()
             rung = self._supervisor.ladder.level
-            log.info("executor_started", venue=self.banner, fence=fence, rung=str(rung) if rung else None, **self._identity)
+            log.info(
+                "executor_started", venue=self.banner, fence=fence, rung=rung and str(rung), **self._identity
+            )
             self._tell()
             self._take_over()
             if self._remote is not None:

@@ -18,7 +18,7 @@ from schemas.columns import KINDS, TickColumns
 from schemas.enums import TickKind
 from schemas.records import Market
 
-__all__ = ["Lapse", "Read", "Stretch", "read_ticks"]
+__all__ = ["Read", "Stretch", "read_ticks"]
 
 _BEAT = KINDS.index(TickKind.HEARTBEAT)
 
@@ -52,22 +52,6 @@ class Stretch:
     def behind(self, count: int) -> Self:
         """Give what is left behind the first ones."""
         return type(self)(self.offsets[count:], self.rows[count:], self.columns)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Lapse:
-    """Ticks of other markets that have passed, one behind another.
-
-    Attributes:
-        offsets: Ascending.
-        clocks: The clock of the partition at each.
-    """
-
-    offsets: NDArray[np.int64]
-    clocks: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.offsets)
 
 
 Read: TypeAlias = Held | Stretch

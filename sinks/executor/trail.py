@@ -7,7 +7,7 @@ from collections import deque
 
 import numpy as np
 
-from sinks.executor.stretch import Lapse
+from sinks.executor.lapse import Lapse
 
 __all__ = ["Trail"]
 

@@ -19,8 +19,8 @@ from sinks.executor.citrex.link import CitrexLink
 from sinks.executor.citrex.orders import OrderFlow
 from sinks.executor.citrex.preflight import Check, PreflightLimits, gather, judge, require
 from sinks.executor.citrex.requests import AccountRequests
+from sinks.executor.lapse import Lapse
 from sinks.executor.port import Listed, Listings, Orders, VenueEvent
-from sinks.executor.stretch import Lapse
 
 __all__ = ["CitrexVenue", "citrex_venue", "preflight", "requests_of"]
 

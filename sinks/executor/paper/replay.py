@@ -13,11 +13,11 @@ from schemas.enums import OrderAction
 from schemas.records import Cause, ExecutionReport, OrderIntent, Tick
 from sinks.executor.blotter import Fill
 from sinks.executor.desk import Desk
+from sinks.executor.lapse import Lapse
 from sinks.executor.orders import OrderState
 from sinks.executor.paper.market import Resting, paper_name
 from sinks.executor.paper.venue import PaperPartition
 from sinks.executor.recovery import RecoveredOrder
-from sinks.executor.stretch import Lapse
 
 __all__ = ["Replay", "recovered"]
 

@@ -17,13 +17,14 @@ from schemas.topics import TOPICS, topic_of
 from sinks.decoding import Decoder, delivery_of
 from sinks.executor.desk import Desk
 from sinks.executor.journal import Journal
+from sinks.executor.lapse import Lapse
 from sinks.executor.merge import Merge
 from sinks.executor.notice import Notice
 from sinks.executor.paper.checkpoint import MOST_BYTES, Checkpoint, load, pack, unpack
 from sinks.executor.paper.replay import Replay, recovered
 from sinks.executor.paper.venue import PaperVenue
 from sinks.executor.reading import TickReader
-from sinks.executor.stretch import Lapse, Stretch
+from sinks.executor.stretch import Stretch
 from sinks.log import LogReader, log_reader
 
 __all__ = ["WARM_UP_TICKS", "PaperLife"]

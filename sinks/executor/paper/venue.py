@@ -15,10 +15,10 @@ import numpy as np
 
 from schemas.enums import Mode
 from schemas.records import Cause, Instrument, Market, Tick
+from sinks.executor.lapse import Lapse
 from sinks.executor.paper.book import DisplayedBook
 from sinks.executor.paper.market import FAR_US, PaperMarket, Resting
 from sinks.executor.port import Listings, Moment, Orders, Request, VenueEvent
-from sinks.executor.stretch import Lapse
 
 __all__ = ["PaperPartition", "PaperVenue"]
 

@@ -14,8 +14,9 @@ from schemas.codec import Codec
 from schemas.columns import Spans, decode_ticks
 from schemas.enums import Side, TickKind
 from schemas.records import Cause, QuoteDecision, Tick
+from sinks.executor.lapse import Lapse
 from sinks.executor.merge import Merge, Merged
-from sinks.executor.stretch import Lapse, read_ticks
+from sinks.executor.stretch import read_ticks
 from tests.unit.sinks.executor.conftest import GRID_US as START_US
 from tests.unit.sinks.executor.conftest import MARKET
 

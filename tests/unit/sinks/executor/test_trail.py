@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sinks.executor.stretch import Lapse
+from sinks.executor.lapse import Lapse
 from sinks.executor.trail import Trail
 
 
