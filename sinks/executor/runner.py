@@ -187,9 +187,7 @@ class ExecutorRunner:
             fence = self._journal.open()
             self._commands.catch_up()
             rung = self._supervisor.ladder.level
-            log.info(
-                "executor_started", venue=self.banner, fence=fence, rung=rung and str(rung), **self._identity
-            )
+            log.info("executor_started", venue=self.banner, fence=fence, rung=rung and str(rung), **self._identity)
             self._tell()
             self._take_over()
             if self._remote is not None:
