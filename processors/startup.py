@@ -202,7 +202,10 @@ def _check_topics(settings: Settings) -> None:
         found = admin.list_topics(timeout=5).topics
     except KafkaException as error:
         raise ServiceUnavailable(
-            "Kafka", settings.kafka_bootstrap, error.args[0].str(), fix="Start it, or set FLASHMM_KAFKA_BOOTSTRAP"
+            "Kafka",
+            settings.kafka_bootstrap,
+            error.args[0].str(),
+            fix="Start it (`flashmm up`), or set FLASHMM_KAFKA_BOOTSTRAP",
         ) from error
     for topic in TOPICS.values():
         name = topic.full_name(settings.topic_prefix)

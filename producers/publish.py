@@ -272,7 +272,9 @@ class TickPublisher:
             raise self._unavailable(self._failure)
 
     def _unavailable(self, error: KafkaError) -> ServiceUnavailable:
-        return ServiceUnavailable("Kafka", self._bootstrap, error.str(), fix="Start it, or set FLASHMM_KAFKA_BOOTSTRAP")
+        return ServiceUnavailable(
+            "Kafka", self._bootstrap, error.str(), fix="Start it (`flashmm up`), or set FLASHMM_KAFKA_BOOTSTRAP"
+        )
 
 
 def build_publisher(settings: Settings, instruments: Instruments, clock: Clock) -> TickPublisher:

@@ -10,6 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 from schemas.enums import TickKind
 from schemas.records import Tick
 
@@ -81,6 +84,15 @@ class PartitionClock:
     def is_plain(self, ts_recv: int) -> bool:
         """Tell whether a record may be applied without further thought: nothing is held, and it is not ahead."""
         return not self.candidate and (self.now_us is None or ts_recv <= self.now_us + self._max_ahead_us)
+
+    def passing(self, ts_recv: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Give where the clock would stand at each record of a run, as far as they are plain one behind another."""
+        if self.candidate or not len(ts_recv):
+            return ts_recv[:0]
+        now = ts_recv[0] if self.now_us is None else self.now_us
+        clocks = np.maximum.accumulate(np.concatenate(([now], ts_recv)))
+        ahead = np.flatnonzero(ts_recv - clocks[:-1] > self._max_ahead_us)
+        return clocks[1 : 1 + int(ahead[0])] if len(ahead) else clocks[1:]
 
     def judge(self, offset: int, tick: Tick) -> Verdict:
         """Compare a record with the candidate, and with the clock."""

@@ -59,7 +59,8 @@ class ServiceUnavailable(TransientError):
         self.service = service
         self.address = address
         self.detail = detail
-        super().__init__(f"{service} at {address} is not available: {detail}" + (f". {fix}" if fix else ""))
+        said = detail.rstrip(". ")
+        super().__init__(f"{service} at {address} is not available: {said}" + (f". {fix}" if fix else ""))
 
 
 class TimedOut(ServiceUnavailable):

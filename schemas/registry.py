@@ -24,7 +24,7 @@ from schemas.topics import topic_of
 __all__ = ["RegisteredSchema", "Registry"]
 
 _NOT_FOUND, _CONFLICT, _UNPROCESSABLE = 404, 409, 422
-_FIX = "Start it, or set FLASHMM_REGISTRY_URL"
+_FIX = "Start it (`flashmm up`), or set FLASHMM_REGISTRY_URL"
 _Result = TypeVar("_Result")
 
 

@@ -96,12 +96,23 @@ class Decoder:
         try:
             return codec.decode(delivery.value, delivery.headers)
         except CodecError as error:
-            if error.reason is not DeadLetterReason.UNKNOWN_SCHEMA:
-                raise
-            schema_id, _ = split_header(delivery.value, delivery.headers)
-            if codec.knows(schema_id) or not self._learn(codec, schema_id):
+            if error.reason is not DeadLetterReason.UNKNOWN_SCHEMA or not self.learns(delivery):
                 raise
         return codec.decode(delivery.value, delivery.headers)
+
+    def codec(self, topic: str) -> Codec:
+        """Give the codec of a topic."""
+        return self._codecs[topic]
+
+    def learns(self, delivery: Delivery) -> bool:
+        """Learn the schema of a delivery of UNKNOWN_SCHEMA; False where the registry does not know it either.
+
+        Raises:
+            ServiceUnavailable: the registry does not answer.
+        """
+        codec = self._codecs[delivery.topic]
+        schema_id, _ = split_header(delivery.value, delivery.headers)
+        return not codec.knows(schema_id) and self._learn(codec, schema_id)
 
     def _learn(self, codec: Codec, schema_id: int | bytes) -> bool:
         now_us = self._clock()

@@ -35,7 +35,11 @@ _TIMEOUT_MS = 10_000
 _DETAIL = 300
 _SPLIT = {400, 413, 422}
 _SETTING = {
-    401: ("INFLUXDB_TOKEN", "the token is missing or wrong", "Set a token that may write to the bucket"),
+    401: (
+        "INFLUXDB_TOKEN",
+        "the token is missing or wrong",
+        "Set one that may write to the bucket; `flashmm up` puts it into stack.env",
+    ),
     403: ("INFLUXDB_TOKEN", "the token may not write to the bucket", "Give it write permission"),
     404: ("INFLUXDB_BUCKET", "the organisation or the bucket does not exist", "Create it, or correct INFLUXDB_ORG"),
 }
@@ -162,4 +166,6 @@ class InfluxConnector:
         return self._unavailable(f"{status} {detail}")
 
     def _unavailable(self, detail: str) -> ServiceUnavailable:
-        return ServiceUnavailable("InfluxDB", self._settings.influxdb_url, detail, fix="Start it, or set INFLUXDB_URL")
+        return ServiceUnavailable(
+            "InfluxDB", self._settings.influxdb_url, detail, fix="Start it (`flashmm up`), or set INFLUXDB_URL"
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -17,6 +18,7 @@ from sinks.decoding import Decoder, delivery_of
 __all__ = ["LogReader", "log_reader"]
 
 _ANSWER_S = 10.0
+_BATCH = 1_000
 _LOOK_BACK, _LOOK_FURTHER = 64, 8
 # A partition that was just created is led a moment later.
 _LEADERLESS = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
@@ -69,6 +71,16 @@ class LogReader:
                 yield self._decoder.decode(delivery), delivery.offset
             except CodecError:
                 continue  # the sinks that consume the topic describe it as a dead letter
+
+    def batches(self, topic: str, partition: int, start: int, end: int) -> Iterator[list[Message]]:
+        """Give the messages of a span, many at a time.
+
+        Raises:
+            ServiceUnavailable: the broker does not answer in time.
+        """
+        messages = self._messages(topic, partition, start, end)
+        while batch := list(islice(messages, _BATCH)):
+            yield batch
 
     def last_value(self, topic: str, partition: int, key: bytes) -> bytes | None:
         """Give the last value of a key; None where it has none.

@@ -160,7 +160,7 @@ class RedisConnector:
             return ConfigurationError(
                 "REDIS_URL", f"Redis at {self._address} refuses our credentials: {error}", "Correct user and password"
             )
-        return ServiceUnavailable("Redis", self._address, str(error), fix="Start it, or set REDIS_URL")
+        return ServiceUnavailable("Redis", self._address, str(error), fix="Start it (`flashmm up`), or set REDIS_URL")
 
 
 def _is_error(answer: object) -> bool:

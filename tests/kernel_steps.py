@@ -81,7 +81,7 @@ def trade(side: Side, quantity: str, *, at: str = "0.4", market: Market = MARKET
         first=True,
         last=True,
     )
-    return TradeStep(tick, offset, 0, f"t{offset}")
+    return TradeStep(tick, offset, 0)
 
 
 def instrument(**changes: object) -> Instrument:

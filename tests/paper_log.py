@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
+from schemas.clock import GRID_US, PartitionClock
+from schemas.codec import Codec
+from schemas.columns import Spans, decode_ticks
 from schemas.enums import Mode
 from schemas.instruments import Instrument
 from schemas.records import Cause, ExecutionReport, Market, OrderIntent, QuoteDecision, Tick
 from sinks.executor.account.positions import zero_position
 from sinks.executor.account.rules import AccountLimits
 from sinks.executor.desk import Desk
+from sinks.executor.lapse import Lapse
 from sinks.executor.merge import Merge
 from sinks.executor.paper.checkpoint import load, pack, unpack
 from sinks.executor.paper.replay import Replay, recovered
 from sinks.executor.paper.venue import PaperVenue
 from sinks.executor.port import Listing, Orders
+from sinks.executor.stretch import Read, read_ticks
 
+CODEC = Codec(Tick, 1)
 LIMITS = AccountLimits(
     order_notional=10**30, gross_notional=10**33, open_orders=10_000, sends_per_s=10**9, sends_for_cancels=1
 )
@@ -42,17 +50,24 @@ class Process:
 
     Args:
         fuse: Acts until it dies; None is never.
+        expiry_us: From an order's grid point to its end.
     """
 
     def __init__(
-        self, topics: Topics, instruments: list[Instrument], fuse: int | None = None, *, partition: int = 0
+        self,
+        topics: Topics,
+        instruments: list[Instrument],
+        fuse: int | None = None,
+        *,
+        partition: int = 0,
+        expiry_us: int = 60_000_000,
     ) -> None:
         self.partition = partition
         listings = {(i.venue, i.symbol): Listing(i, partition) for i in instruments}
         self.topics = topics
         self.fuse = fuse
         self.venue = PaperVenue(listings)
-        self.desk = Desk(self.venue, listings, "demo", LIMITS)
+        self.desk = Desk(self.venue, listings, "demo", LIMITS, expiry_us=expiry_us)
         for market in listings:
             self.desk.positions[market] = zero_position(Mode.PAPER, "demo", market, partition, 0, 0)
         self.merge = Merge("market.ticks", partition, self.desk.counts, is_waiting=True)
@@ -74,19 +89,33 @@ class Process:
             executions = executions[checkpoint.executions_end :]
         replay = Replay(desk, executions)
         self._write(replay.begin(intents))
-        for offset, tick in list(topics.ticks):
-            merge.add_tick(offset, tick)
-            for record, cause in merge.take():
-                assert isinstance(record, Tick)
-                self._write(replay.on_tick(record, cause))
+        for read in self.read(list(topics.ticks)):
+            merge.add(read)
+            for merged, cause in merge.take():
+                assert not isinstance(merged, QuoteDecision)
+                is_lapse = isinstance(merged, Lapse)
+                self._write(replay.pass_over(merged, cause) if is_lapse else replay.on_tick(merged, cause))
         replay.end()
         for resting in self.venue.partition(self.partition).orders:
             merge.follow(resting.order.market, 0)
         self.keep()
 
+    def read(self, ticks: Sequence[tuple[int, Tick]]) -> Sequence[Read]:
+        """Give ticks as one batch of bytes comes out of Kafka."""
+        if not ticks:
+            return ()
+        columns = decode_ticks(Spans.of([CODEC.encode(tick) for _, tick in ticks]), CODEC)
+        return list(read_ticks(np.array([offset for offset, _ in ticks]), columns, self.desk.listings))
+
+    def ticks(self, ticks: Sequence[tuple[int, Tick]]) -> None:
+        """Read a batch of ticks."""
+        for read in self.read(ticks):
+            self.merge.add(read)
+        self.go_on()
+
     def tick(self, offset: int, tick: Tick) -> None:
-        """Read a tick."""
-        self.merge.add_tick(offset, tick)
+        """Read a tick as a record, whosever market it is of."""
+        self.merge.add((offset, tick))
         self.go_on()
 
     def decision(self, place: int, decision: QuoteDecision) -> None:
@@ -96,11 +125,13 @@ class Process:
 
     def go_on(self) -> None:
         """Deal with what is next."""
-        for record, cause in self.merge.take():
-            if isinstance(record, Tick):
-                self._write(self.desk.on_tick(record, cause, 0))
+        for merged, cause in self.merge.take():
+            if isinstance(merged, QuoteDecision):
+                self._carry_out(self.desk.decide(merged, cause, 0))
+            elif isinstance(merged, Lapse):
+                self._write(self.desk.pass_over(merged, cause))
             else:
-                self._carry_out(self.desk.decide(record, cause, 0))
+                self._write(self.desk.on_tick(merged, cause, 0))
 
     def silence(self, markets: list[Market]) -> None:
         """Hear of nobody for too long, by the wall clock."""
@@ -145,10 +176,13 @@ def undisturbed(topics: Topics, instruments: list[Instrument], partition: int = 
 
 
 def marked(ticks: list[tuple[int, Tick]]) -> Iterator[tuple[int, Tick, int | None]]:
-    """Give ticks with the grid point that each crosses."""
-    clock_us = 0
+    """Give ticks as the clock lets them pass, with the grid point that each crosses."""
+    clock = PartitionClock()
     for offset, tick in ticks:
-        grid = tick.ts_recv // 200_000 * 200_000
-        is_crossing = clock_us and grid > clock_us
-        yield offset, tick, grid if is_crossing else None
-        clock_us = max(clock_us, tick.ts_recv)
+        passing = [(offset, tick)]
+        if not clock.is_plain(tick.ts_recv):
+            verdict = clock.judge(offset, tick)
+            passing = verdict.confirmed + ([] if verdict.is_held else passing)
+        for held in passing:
+            points = [point for point in clock.advance(held[1].ts_recv) if point % GRID_US == 0]
+            yield *held, points[0] if points else None

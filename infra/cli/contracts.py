@@ -223,7 +223,7 @@ def _check_broker(bootstrap: str) -> None:
         AdminClient({"bootstrap.servers": bootstrap, "log_level": 0}).list_topics(timeout=_BROKER_TIMEOUT_S)
     except KafkaException as error:
         detail = f"{error.args[0].str()} after {_BROKER_TIMEOUT_S:.0f} s"
-        fix = "Start it, or set FLASHMM_KAFKA_BOOTSTRAP"
+        fix = "Start it (`flashmm up`), or set FLASHMM_KAFKA_BOOTSTRAP"
         raise ServiceUnavailable("Kafka", bootstrap, detail, fix=fix) from error
 
 

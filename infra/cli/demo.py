@@ -24,7 +24,8 @@ from infra.demo.run import DemoRun
 from infra.demo.view import render
 from infra.local.stack import LocalStack
 from infra.runtime.settings import Settings, load_settings
-from schemas.errors import ServiceUnavailable
+from schemas.enums import Mode
+from schemas.errors import ConfigurationError, ServiceUnavailable
 from schemas.instruments import DEFAULT_PATH, Instruments
 
 __all__ = ["demo"]
@@ -42,6 +43,8 @@ def demo(
 ) -> None:
     """Run the whole platform here and show it live; Ctrl-C ends it with a summary."""
     settings = load_settings()
+    if settings.executor_mode is Mode.CITREX:
+        raise ConfigurationError("FLASHMM_EXECUTOR_MODE", "is citrex, and a demonstration trades nowhere", "Unset it")
     instruments = Instruments.load(settings.instruments or DEFAULT_PATH)
     chosen = Source() if source == "sim" else capture_source(Path(source), venue, instruments)
     folder = _folder(settings.data_dir.absolute())
@@ -68,7 +71,7 @@ def demo(
     if as_json:
         print_json(summary)
     else:
-        _print_summary(summary, folder)
+        _print_summary({**summary, **run.in_words()}, folder)
 
 
 def _folder(data_dir: Path) -> Path:
@@ -134,25 +137,25 @@ def _check(run: DemoRun, *, as_json: bool) -> None:
     if as_json:
         print_json({"ok": True, "components": done, **run.ran()})
         return
-    rows = [(name, "ok", detail) for name, detail in {**run.ran(), **done}.items()]
+    rows = [(name, "ok", detail) for name, detail in [*run.in_words().items(), *done.items()]]
     print_table(("component", "state", "detail"), rows)
 
 
 def _print_summary(summary: Mapping[str, Any], folder: Path) -> None:
     ticks = summary["ticks"]
     rows: list[tuple[str, object]] = [
-        ("ticks received", ticks["received"]),
-        ("accepted", ticks["accepted"]),
-        *((f"rejected {reason}", count) for reason, count in ticks["rejected"].items()),
+        ("ticks received", f"{ticks['received']:,}"),
+        ("accepted", f"{ticks['accepted']:,}"),
+        *((f"rejected {reason}", f"{count:,}") for reason, count in ticks["rejected"].items()),
     ]
     for frame, counts in summary["bars"].items():
         if any(counts.values()):
-            rows.append((f"bars {frame}", ", ".join(f"{count} {state}" for state, count in counts.items() if count)))
-    rows += [(name.replace("_", " "), summary[name]) for name in _COUNTS]
-    rows += [(f"denied {reason}", count) for reason, count in summary["denied"].items()]
+            rows.append((f"bars {frame}", ", ".join(f"{count:,} {state}" for state, count in counts.items() if count)))
+    rows += [(name.replace("_", " "), f"{summary[name]:,}") for name in _COUNTS]
+    rows += [(f"denied {reason}", f"{count:,}") for reason, count in summary["denied"].items()]
     for name, values in summary["latency_ms"].items():
         if values["p99"] is not None:
-            rows.append((f"{name.replace('_', ' ')} ms", f"p50 {values['p50']:.1f}, p99 {values['p99']:.1f}"))
+            rows.append((f"{name.replace('_', ' ')} ms", f"p50 {values['p50']:,.1f}, p99 {values['p99']:,.1f}"))
     rows.append(("memory, all processes", f"{sum(summary['rss_mb'].values()):,.0f} MB peak"))
     rows += [(name, summary[name]) for name in ("kafka", "registry", "redis", "influx", "executor")]
     print_table(("what ran", ""), rows, title="FlashMM demo")

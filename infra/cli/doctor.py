@@ -139,5 +139,7 @@ def _influx(settings: Settings) -> str:
     if not answers(f"{settings.influxdb_url.rstrip('/')}/health"):
         raise OSError("no answer from /health")
     if not settings.influxdb_token.get_secret_value():
-        raise ConfigurationError("INFLUXDB_TOKEN", "is not set", "Set the token that the sink shall write with")
+        raise ConfigurationError(
+            "INFLUXDB_TOKEN", "is not set", "Set one that may write; `flashmm up` puts it into stack.env"
+        )
     return "healthy"

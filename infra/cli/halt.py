@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from infra.cli.output import ExitCode, print_json, print_table
+from infra.cli.output import ExitCode, print_json, print_table, utc_text
 from infra.runtime.clock import wall_clock_us
 from infra.runtime.settings import Settings, load_settings
 from schemas.enums import ControlAction, ControlLevel, Mode
@@ -172,7 +172,8 @@ def _show(trail: AuditTrail, mode: Mode, account: str, *, as_json: bool) -> None
         return
     print(f"{mode} account {account}: {f'on rung {rung}' if rung else 'trading, on no rung'}")
     if rows:
-        print_table(list(rows[0]), [["" if v is None else v for v in row.values()] for row in rows], title="Commands")
+        shown = [{**row, "ts_command": utc_text(row["ts_command"])} for row in rows]
+        print_table(list(rows[0]), [["" if v is None else v for v in row.values()] for row in shown], title="Commands")
 
 
 def _row(offset: int, command: Command | None, problem: str) -> dict[str, Any]:

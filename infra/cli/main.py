@@ -3,40 +3,73 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 
 import typer
 
 from infra.cli.output import ExitCode
+from infra.runtime.logging import log_to_stderr
 from schemas.errors import ConfigurationError, FlashMMError, NotRunning, TimedOut
 
 __all__ = ["build", "main"]
 
-# Command, or group of commands, by name: the module and the function or Typer application in it.
+# Command, or group of commands, by name: the module, the function or Typer application in it, and what its help begins
+# with, so that the list of commands imports none of them.
 _COMMANDS = {
-    "demo": ("infra.cli.demo", "demo"),
-    "up": ("infra.cli.stack", "up"),
-    "down": ("infra.cli.stack", "down"),
-    "status": ("infra.cli.stack", "status"),
-    "doctor": ("infra.cli.stack", "doctor"),
-    "produce": ("infra.cli.produce", "produce_app"),
-    "sink": ("infra.cli.sink", "sink_app"),
-    "replay": ("infra.cli.replay", "replay"),
-    "simulate": ("infra.cli.simulate", "simulate_app"),
-    "preflight": ("infra.cli.preflight", "preflight"),
-    "halt": ("infra.cli.halt", "halt"),
-    "resume": ("infra.cli.halt", "resume"),
-    "train": ("infra.cli.train", "train"),
-    "bench": ("infra.cli.bench", "bench_app"),
-    "schemas": ("infra.cli.contracts", "schemas_app"),
-    "topics": ("infra.cli.contracts", "topics_app"),
-    "instruments": ("infra.cli.instruments", "instruments_app"),
-    "config": ("infra.cli.config", "config_app"),
+    "demo": ("infra.cli.demo", "demo", "Run the whole platform here and show it live; Ctrl-C ends it with a summary."),
+    "up": ("infra.cli.stack", "up", "Start the local services in the background, at the addresses of the settings."),
+    "down": ("infra.cli.stack", "down", "Stop the local services."),
+    "status": ("infra.cli.stack", "status", "Show the local services; exit code 3 where they do not run."),
+    "doctor": (
+        "infra.cli.stack",
+        "doctor",
+        "Examine this machine and the services of the settings; exit code 1 where something needed does not work.",
+    ),
+    "produce": ("infra.cli.produce", "produce_app", "Write one venue's feed, or a recording, to Kafka."),
+    "sink": ("infra.cli.sink", "sink_app", "Run one sink until interrupted."),
+    "replay": (
+        "infra.cli.replay",
+        "replay",
+        "Run a recording through sources and kernels into JSON lines, without a broker.",
+    ),
+    "simulate": (
+        "infra.cli.simulate",
+        "simulate_app",
+        "Run a SIMULATED Sei node (chain and order books), or with `citrex` a SIMULATED order venue, on 127.0.0.1.",
+    ),
+    "preflight": (
+        "infra.cli.preflight",
+        "preflight",
+        "Check clock, markets, books, balance, margin, limits and rate budget at the quoted Citrex network.",
+    ),
+    "halt": (
+        "infra.cli.halt",
+        "halt",
+        "Halt an account: go to a rung of the ladder and stay there, over restarts, until `flashmm resume`.",
+    ),
+    "resume": ("infra.cli.halt", "resume", "Leave the ladder: the account trades again."),
+    "train": (
+        "infra.cli.train",
+        "train",
+        "Train the linear model on SIMULATED markets and judge it on others, beside a naive forecast.",
+    ),
+    "bench": ("infra.cli.bench", "bench_app", "Measure on this machine, on a real Kafka of its own."),
+    "schemas": ("infra.cli.contracts", "schemas_app", "The Avro schemas of the topics."),
+    "topics": ("infra.cli.contracts", "topics_app", "The Kafka topics."),
+    "instruments": ("infra.cli.instruments", "instruments_app", "The instruments of reference.instruments."),
+    "config": ("infra.cli.config", "config_app", "Show the settings and where they came from."),
 }
+_COMPLETION = "_FLASHMM_COMPLETE"
 
 
-def build(only: str | None = None) -> typer.Typer:
-    """Assemble the command line; with `only`, just that command, so that starting it imports no other."""
+def build(only: str | None = None, *, is_whole: bool = False) -> typer.Typer:
+    """Assemble the command line.
+
+    Args:
+        only: Just that command, so that starting it imports no other; None is a list of all of them, to be read.
+        is_whole: All commands themselves, with their options, as the completion of shells wants them.
+    """
     app = typer.Typer(
         name="flashmm",
         help="Real-time market data and market making on Apache Kafka.",
@@ -45,14 +78,20 @@ def build(only: str | None = None) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
-    for name, (module, attribute) in _COMMANDS.items():
-        if only in (None, name):
+    for name, (module, attribute, summary) in _COMMANDS.items():
+        if is_whole or only == name:
             command = getattr(importlib.import_module(module), attribute)
             if isinstance(command, typer.Typer):
                 app.add_typer(command, name=name)
             else:
                 app.command(name)(command)
+        elif only is None:
+            app.command(name, help=summary)(_listed)
     return app
+
+
+def _listed() -> None:
+    """Stand for a command in the list; whoever names one gets the command itself."""
 
 
 def _root() -> None:
@@ -61,9 +100,10 @@ def _root() -> None:
 
 def main() -> None:
     """Run a command; errors of ours become one line on stderr and an exit code."""
-    first = next(iter(sys.argv[1:]), None)
+    log_to_stderr()
+    first = next((argument for argument in sys.argv[1:] if argument != "--"), None)
     try:
-        build(first if first in _COMMANDS else None)()
+        build(first if first in _COMMANDS else None, is_whole=_COMPLETION in os.environ)()
     except FlashMMError as error:
         print(f"flashmm: {error}", file=sys.stderr)
         sys.exit(_exit_code(error))

@@ -83,7 +83,10 @@ def _demand_empty(settings: Settings) -> None:
             ends.append([found[partition].result().offset for partition in partitions])
     except KafkaException as error:
         raise ServiceUnavailable(
-            "Kafka", settings.kafka_bootstrap, error.args[0].str(), fix="Start it, or set FLASHMM_KAFKA_BOOTSTRAP"
+            "Kafka",
+            settings.kafka_bootstrap,
+            error.args[0].str(),
+            fix="Start it (`flashmm up`), or set FLASHMM_KAFKA_BOOTSTRAP",
         ) from error
     if ends[0] != ends[1]:
         raise ConfigurationError(

@@ -11,27 +11,30 @@ from infra.runtime.logging import configure_logging
 from infra.runtime.settings import Settings, load_settings
 from schemas.enums import Mode
 from sinks.connector import Connector
-from sinks.executor.runner import ExecutorRunner
-from sinks.influx import InfluxConnector
-from sinks.redis import RedisConnector
 from sinks.runner import SinkRunner
 from sinks.stop import Stop
 
 __all__ = ["sink_app"]
+
+# Each command imports its own sink: one has compiled code, and each a client that the others do not want.
 
 sink_app = typer.Typer(help="Run one sink until interrupted.", no_args_is_help=True)
 
 
 @sink_app.command()
 def redis() -> None:
-    """Write latest values, hot ticks, bars, health and metrics to Redis (REDIS_URL)."""
+    """Write latest values, hot ticks, bars, positions, balances, alerts, health and metrics to Redis (REDIS_URL)."""
+    from sinks.redis import RedisConnector
+
     settings = _settings("redis")
     _run_connector(RedisConnector(settings), settings)
 
 
 @sink_app.command()
 def influx() -> None:
-    """Write ticks, quotes, bars, fills, positions and latencies to InfluxDB 2 (INFLUXDB_URL)."""
+    """Write trades, quotes, bars, signals, fills, positions, balances and metrics to InfluxDB 2 (INFLUXDB_URL)."""
+    from sinks.influx import InfluxConnector
+
     settings = _settings("influx")
     _run_connector(InfluxConnector(settings), settings)
 
@@ -41,6 +44,8 @@ def executor(
     mode: Annotated[Mode | None, typer.Option(help="Where orders go; FLASHMM_EXECUTOR_MODE where not given.")] = None,
 ) -> None:
     """Turn quote decisions into orders: on paper, as a dry run, or at a Citrex network, which needs more settings."""
+    from sinks.executor.runner import ExecutorRunner
+
     settings = _settings("executor", mode)
     stop = Stop()
     runner = ExecutorRunner(settings, stop=stop)

@@ -26,9 +26,9 @@ _TOTALS = {
     "influx points": ("sink.influx", "points"),
 }
 _LATENCIES = {
-    "tick→bar p99": ("worker", "latency_ms.tick_to_bar.p99"),
-    "tick→order p99": ("executor", "latency_ms.tick_to_order.p99"),
-    "model p99": ("worker", "latency_ms.inference.p99"),
+    "tick→bar": ("worker", "latency_ms.tick_to_bar.p99"),
+    "tick→order": ("executor", "latency_ms.tick_to_order.p99"),
+    "model": ("worker", "latency_ms.inference.p99"),
 }
 _TIMEFRAMES = ("M1", "M5")
 Document = dict[str, Any]
@@ -70,6 +70,7 @@ class Feed:
             balances=self._documents(f"flashmm:balance:{self._owner}:*"),
             quotes=quotes,
             bars=self._bars(),
+            alert=self._alert(),
         )
 
     def close(self) -> None:
@@ -84,6 +85,10 @@ class Feed:
                 found = self._redis.zrevrange(f"{root}:{timeframe}", 0, kept - 1)
                 bars += [json.loads(str(text)) for text in found]
         return bars
+
+    def _alert(self) -> Document | None:
+        newest = self._redis.zrevrange("flashmm:alerts", 0, 0)
+        return json.loads(str(newest[0])) if newest else None
 
     def _document(self, key: str) -> Document | None:
         text = self._redis.get(key)

@@ -25,7 +25,7 @@ from schemas.registry import Registry
 __all__ = ["DemoRun"]
 
 _WORKER_READY_S = 60
-_MOCK = "librdkafka's mock cluster, a stand-in for Kafka: 5 MiB a partition, no compaction"
+_QUOTED = ("sim-sei-clob", "SEI/USDC")
 
 
 class DemoRun:
@@ -68,7 +68,7 @@ class DemoRun:
             self._feed = Feed(
                 self.settings.redis_url.get_secret_value(),
                 f"{self.settings.executor_mode}:{self.settings.account}",
-                ("sim-sei-clob", "SEI/USDC") if self._source.capture is None else None,
+                _QUOTED if self._source.capture is None else None,
             )
             self._exit.callback(self._feed.close)
             self._say("starting worker and sinks")
@@ -109,20 +109,23 @@ class DemoRun:
     def _is_quoted(self) -> bool:
         """Whether there is a market that the worker quotes and the executor has something to do."""
         quoted = self.settings.csv("quoted_venues")
-        return self._source.capture is None or any(venue in quoted for venue, _ in self._source.markets)
+        venues = (_QUOTED[0],) if self._source.capture is None else (venue for venue, _ in self._source.markets)
+        return any(venue in quoted for venue in venues)
 
     def ran(self) -> dict[str, str]:
         """Say what really ran."""
         return {**self._stack.describe(), "executor": str(self.settings.executor_mode)}
 
+    def in_words(self) -> dict[str, str]:
+        """Say the same to people, stand-ins as such."""
+        return {**self._stack.in_words(), "executor": f"{self.settings.executor_mode}: no venue is traded on"}
+
     def banner(self) -> list[tuple[str, str]]:
         """Say what is real, what is simulated and what stands in, as (word, detail)."""
         origin = self._source.origin
         rows = [(origin.kind, f"market data: {origin.detail}")]
-        for service, description in self._stack.describe().items():
-            is_stand_in = description == "mock" or "stand-in" in description or "development" in description
-            detail = f"{service}: {_MOCK if description == 'mock' else description}"
-            rows.append(("STAND-IN" if is_stand_in else "REAL", detail))
+        for service, description in self._stack.in_words().items():
+            rows.append(("STAND-IN" if "stand-in" in description else "REAL", f"{service}: {description}"))
         if find_spec("torch") is None:
             rows.append(("MODEL-FREE", "quotes: torch is not installed, so no prediction moves them"))
         return [*rows, ("PAPER", f"orders: {self.settings.executor_mode} mode, no venue is traded on")]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from rich.columns import Columns
 from rich.console import Group, RenderableType
 from rich.layout import Layout
 from rich.panel import Panel
@@ -19,6 +20,8 @@ Document = Mapping[str, Any]
 _BOOK_DEPTH = 8
 _WIDE_COLUMNS, _WIDE_ROWS = 156, 40
 _BRIEF = ("ticks", "trades", "decisions", "orders", "fills")
+_OHLC = ("open", "high", "low", "close")
+_PRICE_DIGITS = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +41,10 @@ class ViewModel:
     Attributes:
         banner: What is real and what stands in: (word, detail) pairs.
         rates: Records a second by name. totals: cumulative counts by name.
-        latency_ms: Latencies by name.
+        latency_ms: The 99th percentiles by name.
         market: The (venue, symbol) whose book is drawn.
         bars: Bars by market, newest first.
+        alert: The newest one.
     """
 
     elapsed_s: float
@@ -58,6 +62,7 @@ class ViewModel:
     balances: Sequence[Document] = ()
     quotes: Sequence[Document] = ()
     bars: Sequence[Document] = field(default_factory=tuple)
+    alert: Document | None = None
 
 
 def render(model: ViewModel, *, columns: int = _WIDE_COLUMNS, rows: int = _WIDE_ROWS) -> RenderableType:
@@ -100,7 +105,8 @@ def _badge(word: str) -> tuple[str, str]:
 
 def _header(model: ViewModel) -> RenderableType:
     lines = [Text.assemble(_badge(word), f" {detail}") for word, detail in model.banner]
-    return _titled(model, Group(*lines))
+    message = "" if model.alert is None else f": {model.alert['message']}"
+    return _titled(model, Group(*lines), _alert_line(model.alert) + message)
 
 
 def _short_header(model: ViewModel) -> RenderableType:
@@ -108,12 +114,20 @@ def _short_header(model: ViewModel) -> RenderableType:
     for word in dict.fromkeys(word for word, _ in model.banner):
         what = ", ".join(detail.partition(":")[0] for each, detail in model.banner if each == word)
         line.append(*_badge(word)).append(f" {what}  ")
-    return _titled(model, line)
+    return _titled(model, line, _alert_line(model.alert))
 
 
-def _titled(model: ViewModel, body: RenderableType) -> RenderableType:
+def _titled(model: ViewModel, body: RenderableType, alert: str) -> RenderableType:
     title = f"FlashMM  {model.elapsed_s:6.1f} s  {model.health}"
-    return Panel(body, title=title, title_align="left", border_style="cyan")
+    said = Text(alert, "yellow") if alert else None
+    return Panel(body, title=title, title_align="left", subtitle=said, subtitle_align="left", border_style="cyan")
+
+
+def _alert_line(alert: Document | None) -> str:
+    if alert is None:
+        return ""
+    second = alert["ts_alert"] // 1_000_000 % 60
+    return f"last alert {_minute(alert['ts_alert'])}:{second:02} {alert['code']} {alert['component']}"
 
 
 def _book(model: ViewModel, depth: int) -> RenderableType:
@@ -133,10 +147,11 @@ def _book(model: ViewModel, depth: int) -> RenderableType:
         table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     asks = [(Decimal(level["price"]), level["size"], "") for level in book["asks"]]
     bids = [(Decimal(level["price"]), level["size"], "") for level in book["bids"]]
+    places = _places(price for price, _, _ in (*asks, *bids))
     for price, size, our in reversed(_with_ours(asks, ours["asks"], reverse=False)[:depth]):
-        table.add_row("", "", Text(str(price), "red"), _short_size(size), Text(our, "bold yellow"))
+        table.add_row("", "", Text(f"{price:.{places}f}", "red"), _short_size(size), Text(our, "bold yellow"))
     for price, size, our in _with_ours(bids, ours["bids"], reverse=True)[:depth]:
-        table.add_row(Text(our, "bold yellow"), _short_size(size), Text(str(price), "green"), "", "")
+        table.add_row(Text(our, "bold yellow"), _short_size(size), Text(f"{price:.{places}f}", "green"), "", "")
     subtitle = _decision_line(model.decision)
     title = f"{venue} {symbol}  {book['state']}"
     return Panel(table, title=title, subtitle=subtitle, border_style="blue", padding=0)
@@ -181,7 +196,7 @@ def _positions(model: ViewModel) -> RenderableType:
             str(position["fill_count"]),
         )
     mode = model.positions[0]["mode"] if model.positions else "paper"
-    title = f"Positions ({mode} only)"
+    title = f"Positions ({mode}), PnL in {_asset(model.balances)}"
     return Panel(table, title=title, subtitle=_equity_line(model.balances), border_style="blue", padding=0)
 
 
@@ -191,7 +206,13 @@ def _equity_line(balances: Sequence[Document]) -> str:
         return "equity ?" if balances else ""
     equity = sum(Decimal(balance["equity"]) for balance in known)
     drawdown = sum(max(Decimal(0), Decimal(b["peak_equity"]) - Decimal(b["equity"])) for b in known)
-    return f"equity {equity:.2f}, drawdown {drawdown:.2f}"
+    return f"equity {equity:,.2f}, drawdown {drawdown:,.2f}"
+
+
+def _asset(balances: Sequence[Document]) -> str:
+    """What amounts are counted in."""
+    assets = {balance["asset"] for balance in balances}
+    return str(*assets) if len(assets) == 1 else "quote assets"
 
 
 def _mid(quote: Document) -> Decimal | None:
@@ -206,17 +227,19 @@ def _bars(model: ViewModel) -> RenderableType:
         table = Table(expand=True, box=None, padding=(0, 1, 0, 0), show_header=not parts)
         table.add_column("bar", no_wrap=True, width=4)
         table.add_column("UTC", no_wrap=True, width=5)
-        for name in ("open", "high", "low", "close", "volume"):
+        for name in (*_OHLC, "volume"):
             table.add_column(name, justify="right", no_wrap=True, ratio=1)
-        for bar in model.bars:
-            if (bar["venue"], bar["symbol"]) == market:
-                is_open = bar["state"] == "PARTIAL"
-                table.add_row(
-                    f"{bar['timeframe']}{'…' if is_open else ''}",
-                    _minute(bar),
-                    *(_short(bar[name]) for name in ("open", "high", "low", "close", "volume")),
-                    style="dim" if is_open else "",
-                )
+        bars = [bar for bar in model.bars if (bar["venue"], bar["symbol"]) == market]
+        places = _bar_places(bars)
+        for bar in bars:
+            is_open = bar["state"] == "PARTIAL"
+            table.add_row(
+                f"{bar['timeframe']}{'…' if is_open else ''}",
+                _minute(bar["ts_open"]),
+                *(f"{Decimal(bar[name]):.{places}f}" for name in _OHLC),
+                _short(bar["volume"]),
+                style="dim" if is_open else "",
+            )
         parts += [Text(" ".join(market), "bold"), table]
     return Panel(Group(*parts), title="Bars (… still open)", border_style="blue")
 
@@ -228,12 +251,14 @@ def _closes(model: ViewModel) -> RenderableType:
         table.add_column(name, justify="left" if name == "M1 bar" else "right", no_wrap=True)
     newest = {(bar["venue"], bar["symbol"]): bar for bar in reversed(model.bars) if bar["timeframe"] == "M1"}
     for market in sorted(newest):
-        table.add_row(" ".join(market), _minute(newest[market]), _short(newest[market]["close"]))
+        bar = newest[market]
+        close = f"{Decimal(bar['close']):.{_bar_places([bar])}f}"
+        table.add_row(" ".join(market), _minute(bar["ts_open"]), close)
     return Panel(table, title="Bars", border_style="blue", padding=0)
 
 
-def _minute(bar: Document) -> str:
-    minute = (bar["ts_open"] // 60_000_000) % 1440
+def _minute(ts_us: int) -> str:
+    minute = ts_us // 60_000_000 % 1440
     return f"{minute // 60:02}:{minute % 60:02}"
 
 
@@ -248,17 +273,30 @@ def _short(value: str) -> str:
     return f"{number:.0f}" if abs(number) >= 100_000 else f"{number:.6g}"
 
 
+def _places(prices: Iterable[Decimal]) -> int:
+    """How many decimals show all of the prices: a tick's zeros at the end too, so that columns stand still."""
+    return max((0, *(-int(price.normalize().as_tuple().exponent) for price in prices)))
+
+
+def _bar_places(bars: Sequence[Document]) -> int:
+    """Those, as far as the table has room: what a pool derives has nine."""
+    prices = [Decimal(bar[name]) for bar in bars for name in _OHLC]
+    whole = max(1, max(prices).adjusted() + 1)
+    return max(0, min(_places(prices), _PRICE_DIGITS - whole))
+
+
 def _markets(model: ViewModel) -> RenderableType:
     table = Table(expand=True, box=None)
     for name in ("market", "bid", "ask", "spread bp", "book"):
         table.add_column(name, justify="left" if name == "market" else "right", no_wrap=True)
     for quote in model.quotes:
         mid = _mid(quote)
+        sides = quote["bid_price"], quote["ask_price"]
+        places = _places(Decimal(side) for side in sides if side is not None)
         spread = "" if not mid else f"{(Decimal(quote['ask_price']) - Decimal(quote['bid_price'])) / mid * 10_000:.2f}"
         table.add_row(
             f"{quote['venue']} {quote['symbol']}",
-            quote["bid_price"] or "-",
-            quote["ask_price"] or "-",
+            *("-" if side is None else f"{Decimal(side):.{places}f}" for side in sides),
             spread,
             quote["state"],
         )
@@ -275,9 +313,10 @@ def _flow(model: ViewModel, names: Collection[str] = ()) -> RenderableType:
         rate = model.rates.get(name)
         table.add_row(name, "" if rate is None else f"{rate:,.0f}", f"{total:,}")
     rejected = ", ".join(f"{reason} {count}" for reason, count in model.rejected.items()) or "none"
-    latency = "  ".join(f"{name} {value:.1f}" for name, value in model.latency_ms.items())
+    latencies = [Text(f"{name} {value:,.1f}") for name, value in model.latency_ms.items()]
+    rejects = Text(f"rejected: {rejected}", "yellow" if model.rejected else "dim")
     return Panel(
-        Group(table, Text(f"rejected: {rejected}", "yellow"), Text(f"latency ms: {latency}")),
+        Group(table, rejects, Columns([Text("latency p99 ms:"), *latencies], padding=(0, 2))),
         title="Flow",
         border_style="blue",
     )

@@ -168,6 +168,7 @@ def _state_of(stack: LocalStack) -> StackState:
         "influx": environment["FLASHMM_INFLUXDB_URL"],
     }
     described = stack.describe()
+    in_words = stack.in_words()
     services = []
     for name, address in addresses.items():
         child = stack.children.get(name)
@@ -175,7 +176,7 @@ def _state_of(stack: LocalStack) -> StackState:
             {
                 "name": name,
                 "address": address,
-                "what": described[name],
+                "what": in_words[name],
                 "pid": child.pid if child else None,
                 "log": str(child.log) if child else None,
             }

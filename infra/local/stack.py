@@ -14,7 +14,7 @@ from typing import Self
 from infra.local import influx_standin, registry
 from infra.local.apicurio import Apicurio
 from infra.local.influxd import Influxd, find_influxd
-from infra.local.jvm_kafka import JvmKafka
+from infra.local.jvm_kafka import KAFKA_VERSION, JvmKafka
 from infra.local.ports import LOOPBACK, choose_port
 from infra.local.process import Child
 from infra.local.redis import RedisServer
@@ -30,7 +30,10 @@ from sinks.instruments import load_instruments
 __all__ = ["LocalStack", "Ports"]
 
 _READY_S = 60.0
-_OWN_KAFKAS = ("mock", "jvm")
+_OWN_KAFKAS = {
+    "mock": "librdkafka's mock cluster, a stand-in for Kafka: 5 MiB a partition, no compaction",
+    "jvm": f"Apache Kafka {KAFKA_VERSION}, one broker",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,11 @@ class LocalStack:
     def describe(self) -> dict[str, str]:
         """Say what really runs: kafka is `mock`, `jvm` or `external ADDRESS`; stand-ins say that they are."""
         return dict(self._described)
+
+    def in_words(self) -> dict[str, str]:
+        """Say the same to people."""
+        kafka = self._described["kafka"]
+        return {**self._described, "kafka": _OWN_KAFKAS.get(kafka, kafka)}
 
     def start(self) -> None:
         """Start everything and wait until it serves, with topics created, schemas registered and instruments loaded.

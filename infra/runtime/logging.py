@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import structlog
 
-__all__ = ["RateLimit", "configure_logging", "get_logger", "log_through_stdlib"]
+__all__ = ["RateLimit", "configure_logging", "get_logger", "log_through_stdlib", "log_to_stderr"]
 
 _CHATTY = "aiokafka"  # without a broker, hundreds of lines a second
 _SHOWN = 3
@@ -51,7 +51,7 @@ class RateLimit(logging.Filter):
             spoken = self._spoken[place] = _Spoken(now_s)
             if suppressed:
                 record.msg = f"{record.getMessage()} (and {suppressed} lines like this that were not shown)"
-                record.args = None
+                record.args = ()  # not None: the formatter of Faust's log goes through them
         if spoken.shown >= self._shown:
             spoken.suppressed += 1
             return False
@@ -98,6 +98,11 @@ def configure_logging(level: str, *, component: str) -> None:
     root.setLevel(level)
     _quieten()
     structlog.contextvars.bind_contextvars(component=component)
+
+
+def log_to_stderr() -> None:
+    """Keep events out of stdout, which is for what a command answers, where nothing else is configured."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 
 
 def log_through_stdlib() -> None:

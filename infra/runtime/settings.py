@@ -10,10 +10,11 @@ import os
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from dotenv import dotenv_values
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError
+from pydantic_core import PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -34,6 +35,20 @@ _DOTENV = ".env"
 def _seed(name: str, field: str) -> AliasChoices:
     """Accept the name that the field is known by elsewhere, besides our own."""
     return AliasChoices(f"{PREFIX}{field}".lower(), name.lower(), field)
+
+
+def _is_amount(text: str) -> str:
+    try:
+        units = to_units(text, NOTIONAL_SCALE, bits=128)
+    except DoesNotFit:
+        units = -1
+    if units < 0:
+        raise PydanticCustomError("amount", "input should be a decimal number that is not negative, like 2000")
+    return text
+
+
+Amount = Annotated[str, AfterValidator(_is_amount)]
+"""A value in quote currency: a decimal number of at most 17 decimals, as text."""
 
 
 class Settings(BaseSettings):
@@ -183,19 +198,19 @@ class Settings(BaseSettings):
     executor_mode: Mode = Field(Mode.PAPER, description="Where orders go: paper, dry_run or citrex.")
     account: str = Field("demo", pattern=r"^[A-Za-z0-9._-]+$", description="Account that a worker quotes for.")
     quoted_venues: str = Field("sim-sei-clob", description="Venues whose books are quoted, comma-separated.")
-    max_position_quote: str = Field(
+    max_position_quote: Amount = Field(
         "2000",
         validation_alias=_seed("TRADING_MAX_POSITION_USDC", "max_position_quote"),
         description="Position limit per market, in quote currency.",
     )
-    max_order_quote: str = Field("500", description="Value of one order at most, in quote currency.")
-    max_gross_quote: str = Field(
+    max_order_quote: Amount = Field("500", description="Value of one order at most, in quote currency.")
+    max_gross_quote: Amount = Field(
         "10000", description="Value of all positions of an account together if every open order fills, at most."
     )
-    max_drawdown_quote: str = Field(
+    max_drawdown_quote: Amount = Field(
         "2000", description="Loss from the best that an account has been worth; beyond it only reductions are sent."
     )
-    max_daily_loss_quote: str = Field(
+    max_daily_loss_quote: Amount = Field(
         "1000", description="Loss since the UTC day began; beyond it only reductions are sent."
     )
     order_price_band_bps: int = Field(
@@ -272,7 +287,7 @@ class Settings(BaseSettings):
         validation_alias=_seed("TRADING_QUOTE_FREQUENCY_HZ", "quote_frequency_hz"),
         description="Quote decisions a second per market; must divide 5.",
     )
-    quote_size_quote: str = Field("100", description="Value of one quoted order, in quote currency.")
+    quote_size_quote: Amount = Field("100", description="Value of one quoted order, in quote currency.")
     risk_aversion: float = Field(
         0.1, gt=0, description="Gamma of Avellaneda-Stoikov, per unit of normalised inventory."
     )
@@ -349,17 +364,8 @@ class Settings(BaseSettings):
         return (*sources, TomlConfigSettingsSource(settings_cls, path)) if path else sources
 
     def notional(self, name: str) -> int:
-        """Give a value in quote currency in units of notionals.
-
-        Raises:
-            ConfigurationError: it is no number that fits.
-        """
-        try:
-            return to_units(getattr(self, name), NOTIONAL_SCALE, bits=128)
-        except DoesNotFit as error:
-            raise ConfigurationError(
-                f"FLASHMM_{name.upper()}", str(error), "Write a decimal number, like 2000"
-            ) from None
+        """Give a value in quote currency in units of notionals."""
+        return to_units(getattr(self, name), NOTIONAL_SCALE, bits=128)
 
     def csv(self, name: str) -> tuple[str, ...]:
         """Give a comma-separated setting as its parts."""

@@ -35,8 +35,9 @@ def simulate(seed: int, seconds: int, horizon_us: int) -> Dataset:
     """
     rows: list[tuple[int, Market, tuple[float, ...]]] = []
     mids: dict[tuple[Market, int], int] = {}
-    normaliser = Normaliser(NormaliseConfig(), _TOPIC, 0, Names())
-    features = FeatureBuilder(FeatureConfig(), _TOPIC, 0)
+    names = Names()
+    normaliser = Normaliser(NormaliseConfig(), _TOPIC, 0, names)
+    features = FeatureBuilder(FeatureConfig(), names, _TOPIC, 0)
     for batch in _batches(_ticks(seed, seconds)):
         steps = normaliser.run(batch)
         features.run(steps, _ignore)

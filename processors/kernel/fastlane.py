@@ -13,8 +13,8 @@ from processors.kernel.memory import Memory
 from processors.kernel.names import Names
 from processors.kernel.parts import Parts
 from processors.kernel.rowlane import take_rows
-from processors.kernel.steprows import GAP, STEP, TRADE, StepRows
-from processors.kernel.steps import GapStep, Step, TradeStep, WatermarkStep
+from processors.kernel.steprows import GAP, STEP, StepRows
+from processors.kernel.steps import GapStep, Step
 from processors.kernel.tradetable import TradeTable
 from schemas.clock import WATCHDOG
 from schemas.columns import TickColumns
@@ -65,9 +65,6 @@ def new_lanes(
     return lanes
 
 
-_STEP_FIELDS = ["kind", "market", "source", "offset", "ts_recv", "at_us", "is_null", "flags"]
-
-
 class FastLane:
     """One batch.
 
@@ -88,7 +85,6 @@ class FastLane:
         self._books = books
         self._trades = trades
         self._columns = columns
-        self._offsets = offsets
         self._batch = parts.begin(columns, offsets)
         self._text = np.frombuffer(columns.text, np.uint8)
         self._step_rows = np.empty(_STEPS_PER_ROW * len(columns), STEP)
@@ -129,18 +125,14 @@ class FastLane:
         before, self._steps = self._steps, int(lanes["steps"][0])
         return at, self._step_rows[before : self._steps]
 
-    def steps_of(self, rows: StepRows) -> list[Step]:
-        """Give the steps as objects."""
-        names = self._memory.names
-        found: list[Step] = []
-        for kind, market, source, offset, ts_recv, at_us, is_null, flags in rows[_STEP_FIELDS].tolist():
-            if kind == TRADE:
-                tick = self._columns.tick(int(np.searchsorted(self._offsets, offset)))
-                assert tick is not None
-                assert tick.trade_id is not None
-                found.append(TradeStep(tick, offset, flags, tick.trade_id))
-            elif kind == GAP:
-                found.append(GapStep(names.markets[market], offset, ts_recv))
-            else:
-                found.append(WatermarkStep(names.texts[source], None if is_null else at_us, offset, ts_recv))
+    def steps_of(self, rows: StepRows) -> list[Step | StepRows]:
+        """Give the steps with the holes among them as objects; no stage asks for more of the others than rows say."""
+        found: list[Step | StepRows] = []
+        begin = 0
+        for at in np.flatnonzero(rows["kind"] == GAP).tolist():
+            gap = rows[at]
+            found.append(rows[begin:at])
+            found.append(GapStep(self._memory.names.markets[gap["market"]], int(gap["offset"]), int(gap["ts_recv"])))
+            begin = at + 1
+        found.append(rows[begin:])
         return found

@@ -13,12 +13,19 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+import numpy as np
+
+from processors.kernel.names import Names
 from processors.kernel.samples import MidSamples, trusted_mid2
+from processors.kernel.steprows import TRADE, StepRows
 from processors.kernel.steps import BookView, Emit, GapStep, GridStep, State, Step, TradeStep
 from schemas.enums import Side
 from schemas.records import BookLevel, FeatureVector, Market
 
 __all__ = ["FEATURES", "FEATURE_NAMES", "Feature", "FeatureBuilder", "FeatureConfig"]
+
+
+_HALF, _LOW_HALF = 32, (1 << 32) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,32 +92,48 @@ class _History:
 
 
 class FeatureBuilder:
-    """The stage that makes feature vectors, of one partition."""
+    """The stage that makes feature vectors, of one partition.
 
-    def __init__(self, config: FeatureConfig, topic: str, partition: int) -> None:
+    Args:
+        names: The partition's numbers, which rows of steps are told in.
+    """
+
+    def __init__(self, config: FeatureConfig, names: Names, topic: str, partition: int) -> None:
         self._config = config
+        self._names = names
         self._fingerprint = config.fingerprint
         self._topic = topic
         self._partition = partition
         self._histories: dict[Market, _History] = {}
         self._trades: dict[Market, tuple[int, int]] = {}
 
-    def run(self, steps: Sequence[Step], emit: Emit) -> None:
+    def run(self, steps: Sequence[Step | StepRows], emit: Emit) -> None:
         """Put a vector into each grid step for every market with a usable book, and emit it."""
         for step in steps:
-            if isinstance(step, TradeStep):
-                self._count(step)
+            if isinstance(step, np.ndarray):
+                self._count_all(step)
+            elif isinstance(step, TradeStep):
+                self._count(step.tick.market, step.tick.size, is_buy=step.tick.side is Side.BUY)
             elif isinstance(step, GapStep):
                 self._histories.pop(step.market, None)
                 self._trades.pop(step.market, None)
             elif isinstance(step, GridStep):
                 self._evaluate(step, emit)
 
-    def _count(self, step: TradeStep) -> None:
-        tick = step.tick
-        net, gross = self._trades.get(tick.market, (0, 0))
-        sign = 1 if tick.side is Side.BUY else -1
-        self._trades[tick.market] = (net + sign * tick.size, gross + tick.size)
+    def _count_all(self, rows: StepRows) -> None:
+        trades = rows[rows["kind"] == TRADE]
+        sides, sizes = 2 * trades["market"] + trades["is_buy"], trades["size"]
+        # In two halves: sums of sizes may not fit 64 bits, as sizes do.
+        halves = np.zeros((2, 2 * len(self._names.markets)), np.int64)
+        np.add.at(halves[0], sides, sizes >> _HALF)
+        np.add.at(halves[1], sides, sizes & _LOW_HALF)
+        for side in np.unique(sides).tolist():
+            high, low = halves[:, side].tolist()
+            self._count(self._names.markets[side // 2], (high << _HALF) + low, is_buy=bool(side % 2))
+
+    def _count(self, market: Market, size: int, *, is_buy: bool) -> None:
+        net, gross = self._trades.get(market, (0, 0))
+        self._trades[market] = (net + size if is_buy else net - size, gross + size)
 
     def _evaluate(self, step: GridStep, emit: Emit) -> None:
         for market in sorted(step.books):

@@ -150,10 +150,9 @@ class Markets:
     def _accept_trade(self, judge: MarketJudge, offset: int, tick: Tick, flags: int) -> None:
         self._counters.accepted += 1
         flags |= tick.flags | judge.trade_marks(tick)
-        trade_id = trade_key(tick)
         cursor = self._cursor
-        cursor.steps.append(TradeStep(tick, offset, flags, trade_id))
-        cursor.trades.put(tick, trade_id, flags, offset, cursor.offset, cursor.ts_recv)
+        cursor.steps.append(TradeStep(tick, offset, flags))
+        cursor.trades.put(tick, trade_key(tick), flags, offset, cursor.offset, cursor.ts_recv)
 
     # What is remembered
 

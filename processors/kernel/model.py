@@ -19,6 +19,7 @@ from typing import Any
 
 from processors.kernel.drift import Reference
 from processors.kernel.features import FEATURE_NAMES, FeatureConfig
+from processors.kernel.steprows import StepRows
 from processors.kernel.steps import Emit, GridStep, State, Step
 from schemas.errors import ConfigurationError
 from schemas.records import FeatureVector, Prediction
@@ -105,7 +106,7 @@ class Inference:
         self._topic = topic
         self._partition = partition
 
-    def run(self, steps: Sequence[Step], emit: Emit) -> None:
+    def run(self, steps: Sequence[Step | StepRows], emit: Emit) -> None:
         """Put a prediction into each grid step for every warm feature vector, and emit it.
 
         Raises:

@@ -55,7 +55,7 @@ class Normaliser:
     Args:
         topic, partition: Where the ticks come from; part of every record's cause.
         names: The partition's numbers, which trades and rows of steps are told in.
-        is_stepwise: Whether the later stages read each step as an object; else they may come as rows.
+        is_stepwise: Whether the later stages read grid points and holes as objects; else they may come as rows too.
         publish_trades: Whether `trades` gives the accepted ones; all else is the same.
         on_reject: Told of every record that is not accepted: (offset, tick, reason).
     """

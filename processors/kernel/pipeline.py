@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum, unique
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -127,18 +127,18 @@ class PartitionPipeline:
             on_reject=on_reject,
         )
         self.bar_builder = BarBuilder(config.bars, topic, partition, self.names)
-        self.feature_builder = FeatureBuilder(config.features, topic, partition)
+        self.feature_builder = FeatureBuilder(config.features, self.names, topic, partition)
         self.inference = Inference(model, topic, partition, timer_us)
         self.watch = Watch(self.names, config.quoting.jump_bps)
         reference = model.reference if model else None
-        self.quoter = Quoter(config.quoting, self.instruments, topic, partition, epoch, reference)
+        self.quoter = Quoter(config.quoting, self.names, self.instruments, topic, partition, epoch, reference)
         self._quotes = Rows(Quote, np.zeros(0, row_dtype(Quote)), ())
         self.emitted: Counter[str] = Counter()
         self.trimmed = 0
         self._outputs: list[Output | Rows] = []
 
     def normalise(self, inputs: Sequence[Input] | Ticks) -> Sequence[Step | StepRows]:
-        """Judge ticks; gives the steps that the later stages read: rows among them only where none but bars follow."""
+        """Judge ticks; gives the steps that the later stages read, most of them as rows."""
         steps: Sequence[Step | StepRows]
         if isinstance(inputs, Ticks):
             steps = self.normaliser.run_columns(inputs.offsets, inputs.columns)
@@ -159,16 +159,16 @@ class PartitionPipeline:
     def features(self, steps: Sequence[Step | StepRows]) -> None:
         """Compute features at the grid points of the steps, on books without our own orders."""
         if self.own_orders is not None:
-            self._take_own_out(_objects(steps), self.own_orders)
-        self.feature_builder.run(_objects(steps), self._emit)
+            self._take_own_out(steps, self.own_orders)
+        self.feature_builder.run(steps, self._emit)
 
     def infer(self, steps: Sequence[Step | StepRows]) -> None:
         """Run the model on the features of the steps."""
-        self.inference.run(_objects(steps), self._emit)
+        self.inference.run(steps, self._emit)
 
     def quote(self, steps: Sequence[Step | StepRows]) -> None:
         """Decide quotes at the grid points of the steps that were made last, and pull them in between."""
-        self.quoter.run(self.watch.run(_objects(steps), self._quotes), self._emit, self.inventory)
+        self.quoter.run(self.watch.run(steps, self._quotes), self._emit, self.inventory)
 
     def run(self, inputs: Sequence[Input] | Ticks) -> None:
         """Run every configured stage on a batch."""
@@ -244,7 +244,7 @@ class PartitionPipeline:
         """Tell whether a market's book shows our orders: what is computed from it depends on more than the log."""
         return self.own_orders is not None and market[0] in self.config.quoting.venues
 
-    def _take_own_out(self, steps: Sequence[Step], own: OwnOrders) -> None:
+    def _take_own_out(self, steps: Sequence[Step | StepRows], own: OwnOrders) -> None:
         for step in steps:
             if isinstance(step, GridStep):
                 views = ((market, view) for market, view in step.books.items() if self.shows_own(market))
@@ -265,10 +265,6 @@ class PartitionPipeline:
         for number in np.flatnonzero(counts).tolist():
             frame, state = divmod(number, len(_STATES))
             self.emitted[f"bars.{_FRAMES[frame]}.{_STATES[state].lower()}"] += int(counts[number])
-
-
-def _objects(steps: Sequence[Step | StepRows]) -> Sequence[Step]:
-    return cast(Sequence[Step], steps)
 
 
 def _instrument(saved: Mapping[str, Any]) -> Instrument:

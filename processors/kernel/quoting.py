@@ -11,13 +11,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from processors.kernel.avellaneda_stoikov import price
 from processors.kernel.drift import Reference
 from processors.kernel.inventory import Inventory
+from processors.kernel.names import Names
 from processors.kernel.proposing import propose
 from processors.kernel.quotedmarket import QuotedMarket
 from processors.kernel.quotingconfig import QuotingConfig
 from processors.kernel.risk import TARGET_RULES, Facts, denials, first_of
+from processors.kernel.steprows import TRADE, StepRows
 from processors.kernel.steps import AlarmStep, BookView, Emit, GridStep, State, Step, TradeStep
 from schemas.breakers import Transition
 from schemas.clock import GRID_US
@@ -56,6 +60,7 @@ class Quoter:
     """The stage that decides quotes, of one partition.
 
     Args:
+        names: The partition's numbers, which rows of steps are told in.
         instruments: What holds when; whoever owns the table adds to it.
         reference: What the model was trained on; None where there is no model.
 
@@ -67,6 +72,7 @@ class Quoter:
     def __init__(
         self,
         config: QuotingConfig,
+        names: Names,
         instruments: InstrumentTable,
         topic: str,
         partition: int,
@@ -78,6 +84,7 @@ class Quoter:
         self._config = config
         self._config_hash = config.config_hash
         self._parameters = config.parameters
+        self._names = names
         self._instruments = instruments
         self._topic = topic
         self._partition = partition
@@ -85,10 +92,13 @@ class Quoter:
         self._markets: dict[Market, QuotedMarket] = {}
         self._bookless: set[Market] = set()
 
-    def run(self, steps: Sequence[Step | AlarmStep], emit: Emit, inventory: Inventory) -> None:
+    def run(self, steps: Sequence[Step | StepRows | AlarmStep], emit: Emit, inventory: Inventory) -> None:
         """Decide at each grid step for every market of the quoted venues, pull at each alarm; emit each decision."""
         for step in steps:
-            if isinstance(step, TradeStep):
+            if isinstance(step, np.ndarray):
+                for number in np.unique(step["market"][step["kind"] == TRADE]).tolist():
+                    self._notice_bookless(self._names.markets[number])
+            elif isinstance(step, TradeStep):
                 self._notice_bookless(step.tick.market)
             elif isinstance(step, GridStep):
                 self._at_grid(step, emit, inventory)

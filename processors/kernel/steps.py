@@ -63,7 +63,6 @@ class TradeStep:
     tick: Tick
     offset: int
     flags: int
-    trade_id: str
 
 
 @dataclass(frozen=True, slots=True)

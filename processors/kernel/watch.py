@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from processors.kernel.books import STATES
 from processors.kernel.names import Names
 from processors.kernel.snapshot import Table
+from processors.kernel.steprows import StepRows
 from processors.kernel.steps import AlarmStep, GapStep, GridStep, State, Step
 from schemas.columns.rows import Rows
 from schemas.enums import BookState
@@ -61,14 +62,14 @@ class Watch:
         self._bases: NDArray[np.int64] = np.zeros(0, np.int64)
         self._rooms: NDArray[np.int64] = np.zeros(0, np.int64)
 
-    def run(self, steps: Sequence[Step], quotes: Rows) -> list[Step | AlarmStep]:
+    def run(self, steps: Sequence[Step | StepRows], quotes: Rows) -> list[Step | StepRows | AlarmStep]:
         """Give the steps of a batch and, before each grid point and at the end, the alarms since the one before.
 
         Of each market the first of each kind is told.
         """
         self._fit()
         told, at = _Told.of(quotes.values), 0
-        found: list[Step | AlarmStep] = []
+        found: list[Step | StepRows | AlarmStep] = []
         gaps: list[AlarmStep] = []
         for step in steps:
             if isinstance(step, GridStep):

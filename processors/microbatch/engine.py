@@ -24,7 +24,6 @@ from processors.kernel.pipeline import PartitionPipeline, PipelineConfig
 from processors.kernel.steps import Ticks
 from processors.microbatch.account import AccountInbox
 from processors.microbatch.batches import FetchedBatch
-from processors.microbatch.decoding import decode_timely
 from processors.microbatch.ownership import Ownership
 from processors.microbatch.publisher import Pending, Publisher
 from processors.microbatch.recordbatch import Block
@@ -37,6 +36,7 @@ from schemas.clock import WATCHDOG
 from schemas.codec import Codec
 from schemas.columns import TickColumns
 from schemas.columns.rows import Rows
+from schemas.columns.timely import decode_timely
 from schemas.errors import ConfigurationError
 from schemas.instruments import Instruments
 from schemas.records import Alert, Bar, DeadLetter, Metric, QuoteDecision, Record, Tick

@@ -23,6 +23,7 @@ from sinks.executor.control.restraint import FREE, PERCENT, Restraint, surplus, 
 from sinks.executor.facts import Facts, order_id
 from sinks.executor.identity import ATTEMPTS, FLATTEN_LEVEL, Slot, nonce_of
 from sinks.executor.intents import Why, request_of
+from sinks.executor.lapse import Lapse
 from sinks.executor.notice import Notice
 from sinks.executor.orders import Order
 from sinks.executor.port import Listings, Orders, RemoteVenue, Request, Venue, VenueEvent
@@ -263,6 +264,11 @@ class Desk:
         if tick.kind is TickKind.TRADE and tick.price > 0 and tick.market in self.listings:
             self._last_trades[tick.market] = tick.price
         return self.take(self.venue.on_tick(tick, cause, now_us))
+
+    def pass_over(self, lapse: Lapse, cause: Cause) -> list[ExecutionReport]:
+        """Let ticks of other markets pass: for ours, they are time."""
+        self._trails[cause.partition].pass_over(lapse)
+        return self.take(self.venue.pass_over(lapse, cause))
 
     def silenced(self, markets: Iterable[Market], now_us: int) -> Orders | None:
         """Give the cancels of markets whose decisions have stopped coming."""

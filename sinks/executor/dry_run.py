@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from schemas.enums import Mode, OrderAction
 from schemas.records import Cause, Tick
+from sinks.executor.lapse import Lapse
 from sinks.executor.port import Answer, Answered, Moment, Orders, Request, VenueEvent
 
 __all__ = ["DryRunVenue"]
@@ -31,6 +32,10 @@ class DryRunVenue:
         ]
 
     def on_tick(self, tick: Tick, cause: Cause, now_us: int) -> list[VenueEvent]:
+        """Do nothing: nothing rests anywhere."""
+        return []
+
+    def pass_over(self, lapse: Lapse, cause: Cause) -> list[VenueEvent]:
         """Do nothing: nothing rests anywhere."""
         return []
 

@@ -5,6 +5,8 @@ that crosses a grid point the ticks behind it wait until the decisions of that p
 decisions are being followed; a market is, from its first decision until it has been silent for too long. What is given
 out is then a function of the two logs, but for decisions that come when time has already passed them (a pull between
 grid points, a worker that catches up): they follow at once, and what becomes of them is in the journal.
+
+Ticks of markets that are not traded are taken many at a time, up to where something waits or a decision comes between.
 """
 
 from __future__ import annotations
@@ -13,13 +15,17 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from typing import TypeAlias
 
-from schemas.clock import GRID_US, Held, PartitionClock
+import numpy as np
+
+from schemas.clock import BOOK_GRID_US, GRID_US, Held, PartitionClock
 from schemas.records import Cause, Market, QuoteDecision, Tick
+from sinks.executor.lapse import Lapse
+from sinks.executor.stretch import Read, Stretch
 
 __all__ = ["Merge", "Merged"]
 
-Merged: TypeAlias = tuple[Tick | QuoteDecision, Cause]
-"""A tick or a decision, and its own place."""
+Merged: TypeAlias = tuple[Tick | Lapse | QuoteDecision, Cause]
+"""A tick, ticks that only pass, or a decision, and its own place."""
 
 _MOST_TICKS = 50_000
 _MOST_DECISIONS = 1_000
@@ -60,7 +66,8 @@ class Merge:
         self._silence_us = silence_us
         self._grid_points = _GRID_HZ // frequency_hz
         self._read_offset = -1
-        self._ticks: deque[Held] = deque()
+        self._ticks: deque[Read] = deque()
+        self._tick_count = 0
         self._decisions: list[tuple[QuoteDecision, Cause]] = []
         self._heard_us: dict[Market, int] = {}
         self._followed: set[Market] = set()
@@ -71,18 +78,28 @@ class Merge:
     @property
     def wants_ticks(self) -> bool:
         """Whether there is room for ticks; without it, stop reading them."""
-        return len(self._ticks) < _MOST_TICKS
+        return self._tick_count < _MOST_TICKS
 
     @property
     def wants_decisions(self) -> bool:
         """Whether there is room for decisions."""
         return len(self._decisions) < _MOST_DECISIONS
 
-    def add_tick(self, offset: int, tick: Tick) -> None:
-        """Read the next tick; one that is delivered again is passed over."""
-        if offset > max(self._read_offset, self.offset):
-            self._read_offset = offset
-            self._ticks.append((offset, tick))
+    def add(self, read: Read) -> None:
+        """Read what is next in the log of ticks; what is delivered again is passed over."""
+        last = max(self._read_offset, self.offset)
+        if isinstance(read, Stretch):
+            read = read.behind(int(np.searchsorted(read.offsets, last, "right")))
+            if not len(read):
+                return
+            self._read_offset = int(read.offsets[-1])
+            self._tick_count += len(read)
+        elif read[0] > last:
+            self._read_offset = read[0]
+            self._tick_count += 1
+        else:
+            return
+        self._ticks.append(read)
 
     def add_decision(self, decision: QuoteDecision, cause: Cause, now_us: int) -> None:
         """Read the next decision of the account; its market is followed from here on."""
@@ -112,13 +129,21 @@ class Merge:
             elif not self._ticks or self._is_held_up():
                 return
             else:
-                for offset, tick in self._judged(*self._ticks.popleft()):
-                    yield tick, Cause(self._topic, self._partition, offset, offset)
+                yield from self._next_ticks()
+
+    @property
+    def has_decision(self) -> bool:
+        """Whether a decision is what comes next."""
+        return self._next_index() is not None
 
     def _next_decision(self) -> tuple[QuoteDecision, Cause] | None:
+        index = self._next_index()
+        return None if index is None else self._decisions.pop(index)
+
+    def _next_index(self) -> int | None:
         for index, (decision, _) in enumerate(self._decisions):
             if not self._is_waiting or decision.cause_offset <= self.offset:
-                return self._decisions.pop(index)
+                return index
         return None
 
     def _is_held_up(self) -> bool:
@@ -130,6 +155,47 @@ class Merge:
             markets.discard(market)
         return False
 
+    def _next_ticks(self) -> Iterator[Merged]:
+        head = self._ticks[0]
+        if isinstance(head, Stretch):
+            lapse = self._lapse(head)
+            if lapse is not None:
+                self._leave_behind(head, len(lapse))
+                yield lapse, Cause(self._topic, self._partition, int(lapse.offsets[0]), self.offset)
+                return
+            held = head.first()
+            self._leave_behind(head, 1)
+        else:
+            held = head
+            self._ticks.popleft()
+            self._tick_count -= 1
+        for offset, tick in self._judged(*held):
+            yield tick, Cause(self._topic, self._partition, offset, offset)
+
+    def _leave_behind(self, head: Stretch, count: int) -> None:
+        self._tick_count -= count
+        if count < len(head):
+            self._ticks[0] = head.behind(count)
+        else:
+            self._ticks.popleft()
+
+    def _lapse(self, stretch: Stretch) -> Lapse | None:
+        """Let a stretch pass as far as nothing comes between; None where its first tick is to be judged."""
+        clocks = self.clock.passing(stretch.ts_recv)
+        if not len(clocks):
+            return None
+        now = int(clocks[0]) if self.clock.now_us is None else self.clock.now_us
+        # Up to the tick that crosses a grid point: the next ones may have to wait.
+        count = min(len(clocks), int(np.searchsorted(clocks, now - now % BOOK_GRID_US + BOOK_GRID_US)) + 1)
+        if self._is_waiting and self._decisions:
+            due = min(decision.cause_offset for decision, _ in self._decisions)
+            count = min(count, int(np.searchsorted(stretch.offsets, due)) + 1)
+        lapse = Lapse(stretch.offsets[:count], clocks[:count])
+        if len(lapse) > 1:
+            self.clock.advance(int(lapse.clocks[-2]))
+        self._pass(int(lapse.offsets[-1]), int(lapse.clocks[-1]))
+        return lapse
+
     def _judged(self, offset: int, tick: Tick) -> Iterator[Held]:
         """Give the ticks that the clock lets pass, each once the clock stands at it."""
         clock = self.clock
@@ -137,14 +203,15 @@ class Merge:
             verdict = clock.judge(offset, tick)
             self._counts["skewed_ticks"] += len(verdict.forgotten)
             for held in verdict.confirmed:
-                yield self._passed(*held)
+                self._pass(held[0], held[1].ts_recv)
+                yield held
             if verdict.is_held:
                 return
-        yield self._passed(offset, tick)
+        self._pass(offset, tick.ts_recv)
+        yield offset, tick
 
-    def _passed(self, offset: int, tick: Tick) -> Held:
-        for point in self.clock.advance(tick.ts_recv):
+    def _pass(self, offset: int, ts_recv: int) -> None:
+        for point in self.clock.advance(ts_recv):
             if self._is_waiting and point % (GRID_US * self._grid_points) == 0:
                 self._awaited = (point, set(self._followed))
         self.offset = offset
-        return offset, tick

@@ -13,6 +13,7 @@ from schemas.reasons import OrderReason
 from schemas.records import Cause, Market, OrderIntent, Tick
 from sinks.executor.blotter import Fill, Listed
 from sinks.executor.blotter import Listing as OpenOrders
+from sinks.executor.lapse import Lapse
 from sinks.executor.orders import Order
 
 __all__ = [
@@ -219,6 +220,9 @@ class Venue(Protocol):
 
     def on_tick(self, tick: Tick, cause: Cause, now_us: int) -> Sequence[VenueEvent]:
         """Take the next record of `market.ticks`; give what it did to our orders."""
+
+    def pass_over(self, lapse: Lapse, cause: Cause) -> Sequence[VenueEvent]:
+        """Let ticks of other markets pass; give what the time did to our orders."""
 
     def poll(self, now_us: int) -> Sequence[VenueEvent]:
         """Give what the venue has said since it was last asked; never waits."""

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import time
 
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 
 from infra.runtime.clock import Clock, wall_clock_us
 from infra.runtime.kafka import consumer_config
 from infra.runtime.latency import LatencyWindow
 from infra.runtime.logging import get_logger
 from infra.runtime.settings import Settings
+from schemas.clock import GRID_US
 from schemas.enums import Mode, OrderAction, Severity
 from schemas.errors import CodecError, ConfigurationError, Fenced, ServiceUnavailable
 from schemas.reasons import OrderReason
@@ -32,14 +33,16 @@ from schemas.records import (
 )
 from schemas.topics import topic_of
 from sinks.connector import dead_letter
-from sinks.decoding import Decoder, Delivery, delivery_of
+from sinks.decoding import Decoder, Delivery
 from sinks.executor.account.limits import limits_of, starting_of
 from sinks.executor.bookkeeping import Bookkeeping
 from sinks.executor.citrex.venue import citrex_venue
 from sinks.executor.control.commands import CommandLog, command_key, supervisor_of
 from sinks.executor.desk import Desk
 from sinks.executor.dry_run import DryRunVenue
+from sinks.executor.intake import Intake
 from sinks.executor.journal import Journal
+from sinks.executor.lapse import Lapse
 from sinks.executor.listings import LiveListings
 from sinks.executor.merge import Merge
 from sinks.executor.notice import Notice
@@ -50,7 +53,6 @@ from sinks.executor.takeover import TakeOver
 from sinks.executor.targets import Tolerance
 from sinks.instruments import read_instruments
 from sinks.ops import Outgoing, RecordProducer, check_broker, outgoing_dead_letter, outgoing_metric
-from sinks.runner import is_record
 from sinks.stop import Stop
 
 __all__ = ["ExecutorRunner", "venue_of"]
@@ -58,7 +60,6 @@ __all__ = ["ExecutorRunner", "venue_of"]
 log = get_logger(__name__)
 
 _COMPONENT = "executor"
-_BATCH = 1_000
 _POLL_S = 0.01
 _METRICS_US = 1_000_000
 _VALUED_US = 1_000_000
@@ -89,6 +90,13 @@ def venue_of(settings: Settings, listings: Listings, clock: Clock = wall_clock_u
             return citrex_venue(settings, listings, clock)
 
 
+def _is_due(last_us: int, interval_us: int, now_us: int) -> bool:
+    """Tell whether something that can wait is to be written: halfway between grid points, where no decision waits."""
+    passed_us = now_us - last_us
+    is_quiet = now_us % GRID_US >= GRID_US // 2
+    return passed_us >= (interval_us if is_quiet else 2 * interval_us)
+
+
 class ExecutorRunner:
     """Run the executor of one (mode, account) until told to stop; then every order is cancelled.
 
@@ -104,8 +112,6 @@ class ExecutorRunner:
         self._clock = clock
         # A group name is demanded, but nothing joins it: all partitions are assigned by hand.
         self._consumer = Consumer(consumer_config(settings, f"{settings.topic_prefix}flashmm-{_COMPONENT}"))
-        self._ticks = topic_of(Tick).full_name(settings.topic_prefix)
-        self._decisions = topic_of(QuoteDecision).full_name(settings.topic_prefix)
         self._check_partitions()
         self._decoder = Decoder.for_topics(_TOPICS, settings, self._clock)
         table, self._instruments_read = read_instruments(settings, self._decoder)
@@ -130,18 +136,15 @@ class ExecutorRunner:
         self._supervisor = supervisor_of(settings, self._desk)
         self._commands = CommandLog(settings, self._supervisor, mode, account, clock)
         self._latency = LatencyWindow()
-        self._merges = {
-            partition: Merge(
-                self._ticks,
-                partition,
-                self._desk.counts,
-                is_waiting=self._desk.venue.is_on_log,
-                silence_us=settings.dead_man_ms * 1_000,
-                frequency_hz=settings.quote_frequency_hz,
-            )
-            for partition in range(settings.kafka_partitions)
-        }
-        self._paused: set[tuple[str, int]] = set()
+        self._intake = Intake(
+            settings,
+            self._consumer,
+            self._decoder,
+            self._desk,
+            clock,
+            on_refused=self._refuse,
+            on_instrument=self._take_instrument,
+        )
         self._owned: frozenset[int] = frozenset()
         self._metrics_us = 0
         self._outbox: list[Request] = []
@@ -153,7 +156,7 @@ class ExecutorRunner:
             settings,
             self._decoder,
             self._desk,
-            self._merges,
+            self._intake.merges,
             self._journal,
             self._books,
             clock,
@@ -184,7 +187,7 @@ class ExecutorRunner:
             fence = self._journal.open()
             self._commands.catch_up()
             rung = self._supervisor.ladder.level
-            log.info("executor_started", venue=self.banner, fence=fence, rung=str(rung), **self._identity)
+            log.info("executor_started", venue=self.banner, fence=fence, rung=rung and str(rung), **self._identity)
             self._tell()
             self._take_over()
             if self._remote is not None:
@@ -218,20 +221,16 @@ class ExecutorRunner:
 
     def _check_partitions(self) -> None:
         counts = check_broker(self._consumer, self._settings)
-        for topic in (self._ticks, self._decisions):
+        for kind in (Tick, QuoteDecision):
+            topic = topic_of(kind).full_name(self._settings.topic_prefix)
             if counts.get(topic, self._settings.kafka_partitions) != self._settings.kafka_partitions:
                 problem = f"is {self._settings.kafka_partitions}, but {topic} has {counts[topic]} partitions"
                 raise ConfigurationError("FLASHMM_KAFKA_PARTITIONS", problem, "Set it to the topic's number")
 
     def _turn(self) -> None:
         self._obey()
-        for message in self._messages():
-            if self._commands.follow():
-                self._obey()
-            # A rebalance inside this call may have taken partitions away whose records it still returns.
-            if is_record(message) and message.partition() in self._owned:
-                self._take(delivery_of(message))
-        self._send()
+        self._intake.read()
+        self._follow_all()
         self._books.flush()
         now_us = self._clock()
         if not self._supervisor.is_silent:
@@ -241,19 +240,13 @@ class ExecutorRunner:
         if self._remote is not None:
             self._remote.attend(now_us, is_silent=self._supervisor.is_silent)
         self._value(now_us)
-        for partition, merge in self._merges.items():
-            self._mind_silence(partition, merge, now_us)
-            self._make_room(self._ticks, partition, has_room=merge.wants_ticks)
-            self._make_room(self._decisions, partition, has_room=merge.wants_decisions)
-        if now_us - self._kept_us >= self._settings.snapshot_interval_ms * 1_000:
+        for merge in self._intake.merges.values():
+            self._mind_silence(merge, now_us)
+        self._intake.make_room()
+        if _is_due(self._kept_us, self._settings.snapshot_interval_ms * 1_000, now_us):
             self._keep()
         if now_us - self._metrics_us >= _METRICS_US:
             self._publish_metric()
-
-    def _messages(self) -> list[Message]:
-        """Wait for a message, and take those that are there with it: `consume` alone waits for a full batch."""
-        first = self._consumer.poll(_POLL_S)
-        return [] if first is None else [first, *self._consumer.consume(_BATCH, 0)]
 
     def _obey(self) -> None:
         """Do what the ladder and the breakers ask for, before anything else is decided."""
@@ -282,65 +275,51 @@ class ExecutorRunner:
         self._desk.tidy(self._metrics_us)
         self._producer.send(outgoing_metric(self._metric(self._metrics_us)))
 
-    def _take(self, delivery: Delivery) -> None:
-        now_us = self._clock()
-        cause = Cause(delivery.topic, delivery.partition, delivery.offset, delivery.offset)
-        try:
-            record = self._decoder.decode(delivery)
-        except CodecError as error:
-            self._desk.counts["dead_letters"] += 1
-            letter = dead_letter(delivery, _COMPONENT, error.reason, error.detail, now_us)
-            self._producer.write([outgoing_dead_letter(letter)], self._stop.has_run_out)
-            return
-        merge = self._merges[delivery.partition]
-        if isinstance(record, Tick):
-            merge.add_tick(delivery.offset, record)
-        elif isinstance(record, Instrument):
-            self._take_instrument(record)
-        elif isinstance(record, QuoteDecision):
-            if self._desk.is_mine(record):
-                merge.add_decision(record, cause, now_us)
-            else:
-                self._decide(record, cause)
-        self._follow(delivery.partition)
+    def _refuse(self, delivery: Delivery, error: CodecError) -> None:
+        self._desk.counts["dead_letters"] += 1
+        letter = dead_letter(delivery, _COMPONENT, error.reason, error.detail, self._clock())
+        self._producer.write([outgoing_dead_letter(letter)], self._stop.has_run_out)
 
-    def _follow(self, partition: int) -> None:
-        """Deal with what is next in a partition, as far as its order is known."""
-        for record, cause in self._merges[partition].take():
-            if isinstance(record, Tick):
-                self._apply(record, cause)
-            else:
-                self._decide(record, cause)
+    def _follow_all(self) -> None:
+        """Deal with what is next in every partition, as far as its order is known, and send what comes of it.
 
-    def _apply(self, tick: Tick, cause: Cause) -> None:
-        self._supervisor.on_tick(tick)
-        self._books.add(self._desk.on_tick(tick, cause, self._clock()))
+        What partitions decide at one grid point is sent together: a transaction right behind another costs 20 ms more.
+        """
+        ahead = list(self._intake.merges.values())
+        while ahead:
+            ahead = [merge for merge in ahead if not self._follow(merge)]
+            self._send()
+
+    def _follow(self, merge: Merge) -> bool:
+        """Deal with what is next in a partition; False where orders are to be sent before its next tick."""
+        for merged, cause in merge.take():
+            if isinstance(merged, QuoteDecision):
+                self._decide(merged, cause)
+                # The ticks that follow may be what these orders meet.
+                if self._outbox and self._remote is None and not merge.has_decision:
+                    return False
+            elif isinstance(merged, Lapse):
+                self._books.add(self._desk.pass_over(merged, cause))
+            else:
+                self._supervisor.on_tick(merged)
+                self._books.add(self._desk.on_tick(merged, cause, self._clock()))
+        return True
 
     def _decide(self, decision: QuoteDecision, cause: Cause) -> None:
+        if self._commands.follow():
+            self._obey()
         self._books.flush()
         now_us = self._clock()
         self._listings.advance(now_us)
         self._line_up(self._desk.decide(decision, cause, now_us))
-        if self._remote is None:
-            # The ticks that follow may be what these orders meet.
-            self._send()
 
-    def _mind_silence(self, partition: int, merge: Merge, now_us: int) -> None:
+    def _mind_silence(self, merge: Merge, now_us: int) -> None:
         """Cancel where decisions have stopped coming, and let the ticks go on without them."""
         silent = merge.silent(now_us)
         if silent:
             self._carry_out(self._desk.silenced(silent, now_us))
             for market in silent:
                 merge.forget(market)
-            self._follow(partition)
-
-    def _make_room(self, topic: str, partition: int, *, has_room: bool) -> None:
-        """Stop reading what there is no room for, until there is again."""
-        place = (topic, partition)
-        if has_room is (place not in self._paused):
-            return
-        (self._consumer.resume if has_room else self._consumer.pause)([TopicPartition(topic, partition)])
-        self._paused ^= {place}
 
     def _take_instrument(self, instrument: Instrument) -> None:
         if not self._listings.take(instrument) and instrument.venue in self._settings.csv("quoted_venues"):
@@ -374,7 +353,7 @@ class ExecutorRunner:
     def _value(self, now_us: int) -> None:
         """Value everything at the latest prices, and write once a second what that has changed."""
         self._money.observe(now_us)
-        if now_us - self._valued_us >= _VALUED_US:
+        if _is_due(self._valued_us, _VALUED_US, now_us):
             self._valued_us = now_us
             self._books.money(self._money.revalued(now_us), now_us)
 

@@ -20,6 +20,7 @@ from sinks.executor.notice import Notice
 from sinks.executor.paper.resume import WARM_UP_TICKS, PaperLife
 from sinks.executor.paper.venue import PaperVenue
 from sinks.executor.port import RemoteVenue
+from sinks.executor.reading import TickReader
 from sinks.executor.recovery import recovered_orders
 from sinks.executor.restore import Restored, last_balances, restore
 from sinks.log import log_reader
@@ -58,7 +59,9 @@ class TakeOver:
         self._decisions = topic_of(QuoteDecision).full_name(settings.topic_prefix)
         self._life: PaperLife | None = None
         if isinstance(desk.venue, PaperVenue):
-            parts = (settings, decoder, desk, desk.venue, merges, journal)
+            # What is no tick is described when it is read by whoever goes on from there.
+            reader = TickReader(self._ticks, decoder, desk.listings, lambda delivery, error: None)
+            parts = (settings, decoder, reader, desk, desk.venue, merges, journal)
             self._life = PaperLife(*parts, on_tick=on_tick, report=books.add, tell=tell)
 
     def run(self, partitions: Iterable[int]) -> list[TopicPartition]:

@@ -5,6 +5,10 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 
+import numpy as np
+
+from sinks.executor.lapse import Lapse
+
 __all__ = ["Trail"]
 
 _STEPS_KEPT = 8_192
@@ -34,6 +38,13 @@ class Trail:
             self._offsets.append(offset)
             self._clocks.append(ts_recv)
         return True
+
+    def pass_over(self, lapse: Lapse) -> None:
+        """Go on over ticks that have passed, all behind the last record."""
+        rises = np.flatnonzero(np.diff(lapse.clocks, prepend=self.clock_us) > 0)
+        self._offsets.extend(lapse.offsets[rises].tolist())
+        self._clocks.extend(lapse.clocks[rises].tolist())
+        self.offset, self.clock_us = int(lapse.offsets[-1]), int(lapse.clocks[-1])
 
     def at(self, offset: int) -> int | None:
         """Give the clock at a record; None before what is remembered, and where it was not read yet."""

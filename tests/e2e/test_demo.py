@@ -80,6 +80,14 @@ def test_check_verifies_every_component_and_stops(tmp_path: Path) -> None:
     assert set(document["components"]) == {"worker", "redis sink", "influx sink", "executor"}
 
 
+def test_a_demonstration_does_not_trade(tmp_path: Path) -> None:
+    """Whatever the terminal that it is started in was set up for: an executor would cancel what rests there."""
+    process = demo(tmp_path, FLASHMM_EXECUTOR_MODE="citrex")
+
+    assert process.returncode == 4
+    assert "FLASHMM_EXECUTOR_MODE" in process.stderr
+
+
 def test_a_capture_that_is_not_there_is_a_configuration_error(tmp_path: Path) -> None:
     """It names the file, and the exit code is 4."""
     ended = demo(tmp_path, "--source", str(tmp_path / "nothing.gz"), "--seconds", "1")

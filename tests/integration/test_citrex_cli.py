@@ -82,6 +82,14 @@ def test_a_preflight_says_what_it_found(exchange: CitrexProcess) -> None:
     assert failed(bad) == ["margin"]
 
 
+def test_what_is_logged_is_no_part_of_the_answer(exchange: CitrexProcess) -> None:
+    """Requests that were not answered are told on stderr; stdout is one document."""
+    done = flashmm(exchange, "preflight", "--json", FLASHMM_CITREX_REST_URL="http://127.0.0.1:1/v1")
+
+    assert done.returncode == 1
+    assert "book SEI/USDC-PERP" in failed(done)
+
+
 def failed(done: subprocess.CompletedProcess[str]) -> list[str]:
     checks: list[dict[str, Any]] = json.loads(done.stdout)["checks"]
     return [check["name"] for check in checks if not check["is_passed"]]

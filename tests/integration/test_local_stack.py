@@ -43,6 +43,7 @@ def test_everything_is_in_place_when_it_has_started(tmp_path: Path) -> None:
                 registry.schema_id(subject, committed_versions(subject)[-1]) > 0 for subject in committed_subjects()
             )
         assert stack.describe()["kafka"] == "mock"
+        assert "stand-in" in stack.in_words()["kafka"]
         assert "stand-in" in stack.describe()["registry"]
         assert set(stack.children) == {"kafka", "registry", "redis", "influx"}
         pids = [child.pid for child in stack.children.values()]

@@ -211,7 +211,7 @@ class Markets:
         flags |= tick.flags | judge.trade_marks(tick)
         trade_id = trade_key(tick)
         cursor = self._cursor
-        cursor.steps.append(TradeStep(tick, offset, flags, trade_id))
+        cursor.steps.append(TradeStep(tick, offset, flags))
         trade = Trade(
             venue=tick.venue,
             source=tick.source,

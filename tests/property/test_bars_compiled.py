@@ -56,9 +56,7 @@ def hostile_steps(seed: int, length: int) -> list[Step]:
                         now + 10**11,
                     )
                 )
-                steps.append(
-                    TradeStep(_tick(random, market, source, now, event, largest), offset, 1 << offset % 12, "")
-                )
+                steps.append(TradeStep(_tick(random, market, source, now, event, largest), offset, 1 << offset % 12))
     return steps
 
 
@@ -70,7 +68,7 @@ def disordered_steps(seed: int, length: int) -> list[Step]:
         now += random.choice((1_000, 10_000, 500_000))
         market = ("venue", random.choice("AB"))
         event = now - random.choice((0, random.randrange(4 * 86_400_000_000), random.randrange(4_000) * 60_000_000))
-        steps.append(TradeStep(_tick(random, market, "one", now, event, 9), offset, 0, ""))
+        steps.append(TradeStep(_tick(random, market, "one", now, event, 9), offset, 0))
         if offset % 100 == 0:
             steps.append(GridStep(now - now % 200_000, offset, now, {}))
         if random.random() < 0.005:
@@ -159,7 +157,7 @@ def test_times_that_no_clock_shows_neither_wrap_nor_stop_the_stage() -> None:
     times = (-INT64_MAX - 1, -1, 0, T0, INT64_MAX)
     steps: list[Step] = []
     for offset, (one, other) in enumerate([(one, other) for one in times for other in times]):
-        steps.append(TradeStep(_tick(random, ("v", "A"), "s", one, other, 9), offset, 0, ""))
+        steps.append(TradeStep(_tick(random, ("v", "A"), "s", one, other, 9), offset, 0))
         steps.append(WatermarkStep("s", other, offset, one))
         steps.append(GridStep(other, offset, one, {}))
         steps.append(GapStep(("v", "A"), offset, one))
@@ -180,7 +178,7 @@ def test_thousands_of_open_bars_find_room() -> None:
     steps: list[Step] = []
     for offset in range(20_000):
         at = T0 + offset // 2 * 60_000_000
-        steps.append(TradeStep(_tick(random, ("v", "AB"[offset % 2]), "s", at, at, 9), offset, 0, ""))
+        steps.append(TradeStep(_tick(random, ("v", "AB"[offset % 2]), "s", at, at, 9), offset, 0))
     end = T0 + 20_000 * 60_000_000
     finals = [*steps, WatermarkStep("s", end, 20_000, end)]
     got = [bar for bar in builder.run(step_rows(finals, names)).records() if isinstance(bar, Bar)]

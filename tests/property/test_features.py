@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processors.kernel.features import FeatureBuilder, FeatureConfig
+from processors.kernel.names import Names
 from processors.kernel.snapshot import freeze, thaw
 from processors.kernel.steps import GapStep, Step
 from schemas.enums import BookState, Side
@@ -43,7 +44,7 @@ def features(stage: FeatureBuilder, steps: list[Step]) -> list[Record]:
 
 
 def stage() -> FeatureBuilder:
-    return FeatureBuilder(FeatureConfig(), "market.ticks", 0)
+    return FeatureBuilder(FeatureConfig(), Names(), "market.ticks", 0)
 
 
 @settings(max_examples=60, deadline=None)

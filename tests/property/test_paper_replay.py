@@ -32,18 +32,26 @@ INSTRUMENTS = [
     for symbol in ("A/B", "A/C")
 ]
 MARKETS = [(i.venue, i.symbol) for i in INSTRUMENTS]
+OTHERS = [("v", "X/Y"), ("w", "A/B"), ("w", "X/Y")]
+EXPIRY_US = 3_000_000
 SEEDS = st.integers(0, 1 << 40)
 
 
 def ticks_of(random: Random, count: int) -> list[tuple[int, Tick]]:
-    """A partition: snapshots, levels, prints, gaps, holes in the offsets, clocks that go back a little and jump."""
+    """A partition: snapshots, levels, prints, gaps, holes in the offsets, clocks that go back a little and jump.
+
+    Half of it is of markets that are not traded, many messages of them in a row.
+    """
     ticks: list[tuple[int, Tick]] = []
-    offset, now_us, message = 0, START_US, 0
+    offset, now_us, message, others = 0, START_US, 0, 0
     while len(ticks) < count:
         message += 1
-        now_us += random.choices([100, 5_000, 40_000, 150_000, 900_000, 70_000_000], [10, 10, 20, 10, 10, 1])[0]
-        market = random.choice(MARKETS)
+        steps_us = [100, 5_000, 40_000, 150_000, 900_000, 70_000_000]
+        now_us += random.choices(steps_us, [10, 10, 20, 10, 10, 1] if not others else [50, 20, 5, 1, 1, 1])[0]
+        others = others - 1 if others else random.choice([0, 0, 0, 0, 1, 5, 20])
+        market = random.choice(OTHERS if others else MARKETS)
         kind = random.choices(["snapshot", "level", "trade", "status"], [2, 5, 10, 0.2])[0]
+        ahead_us = random.choices([0, 20_000_000], [200, 1])[0]
         if kind == "snapshot":
             levels = [(Side.BUY, p) for p in (95, 96, 97)] + [(Side.SELL, p) for p in (103, 104, 105)]
             parts = [(TickKind.CLEAR, Side.NONE, 0, 0)]
@@ -68,7 +76,7 @@ def ticks_of(random: Random, count: int) -> list[tuple[int, Tick]]:
                 side=side,
                 price=price,
                 size=size,
-                ts_recv=now_us - random.choice([0, 0, 0, 3_000]),
+                ts_recv=now_us + ahead_us - random.choice([0, 0, 0, 3_000]),
                 session=1,
                 message=message,
                 ordinal=ordinal,
@@ -114,23 +122,31 @@ def decision(random: Random, market: tuple[str, str], ts_grid: int, offset: int)
 
 def deliver(random: Random, topics: Topics, ticks: list[tuple[int, Tick]], decisions: list[QuoteDecision]) -> None:
     """Deliver two topics to one process, cut and interleaved at random."""
-    process = Process(topics, INSTRUMENTS)
+    process = Process(topics, INSTRUMENTS, expiry_us=EXPIRY_US)
     for market in MARKETS:
         process.merge.follow(market, 0)
     ticks_left, decisions_left = list(ticks), list(enumerate(decisions))
     while ticks_left or decisions_left:
         is_tick = decisions_left == [] or (ticks_left != [] and random.random() < 0.5)
-        for _ in range(random.choice([1, 3, 40])):
-            if is_tick and ticks_left:
-                process.tick(*ticks_left.pop(0))
-            elif not is_tick and decisions_left:
-                process.decision(*decisions_left.pop(0))
+        count = random.choice([1, 3, 40])
+        if not is_tick:
+            for place, one in decisions_left[:count]:
+                process.decision(place, one)
+            del decisions_left[:count]
+            continue
+        if random.random() < 0.7:
+            process.ticks(ticks_left[:count])
+        else:
+            for offset, tick in ticks_left[:count]:
+                process.tick(offset, tick)
+        del ticks_left[:count]
+    process.keep()
 
 
 @settings(deadline=None)
 @given(SEEDS)
 def test_however_two_topics_are_interleaved_the_same_is_done(seed: int) -> None:
-    """The same intents and the same executions, byte for byte, and there are some."""
+    """And however ticks are cut into batches: the same intents, the same executions and the same end."""
     random = Random(seed)
     ticks = ticks_of(random, 150)
     decisions = decisions_of(random, ticks)
@@ -141,6 +157,7 @@ def test_however_two_topics_are_interleaved_the_same_is_done(seed: int) -> None:
 
     assert one.journal == other.journal
     assert one.executions == other.executions
+    assert one.checkpoint == other.checkpoint
 
 
 @settings(deadline=None)
@@ -158,7 +175,7 @@ def test_wherever_it_is_killed_the_log_says_what_happened(seed: int) -> None:
     while ticks:
         with suppress(Killed):
             run(random, topics, ticks, decisions)
-    survivor = Process(topics, INSTRUMENTS)
+    survivor = Process(topics, INSTRUMENTS, expiry_us=EXPIRY_US)
     survivor.take_over()
 
     assert survivor.desk.counts["replay_differences"] == 0
@@ -172,14 +189,16 @@ def run(random: Random, topics: Topics, ticks: list[tuple[int, Tick]], decisions
     for _ in range(random.choice([0, 0, 5, 30])):
         write_tick(topics, ticks)
     write_decisions(topics, decisions)
-    process = Process(topics, INSTRUMENTS, fuse=random.randint(0, 60))
+    process = Process(topics, INSTRUMENTS, fuse=random.randint(0, 60), expiry_us=EXPIRY_US)
     read = len(topics.decisions)
     process.take_over()
     while ticks:
         act = random.random()
         if act < 0.7:
-            write_tick(topics, ticks)
-            process.tick(*topics.ticks[-1])
+            count = random.choice([1, 1, 1, 8])
+            for _ in range(count):
+                write_tick(topics, ticks)
+            process.ticks(topics.ticks[-count:])
         elif act < 0.95:
             write_decisions(topics, decisions)
             while read < len(topics.decisions):

@@ -20,10 +20,10 @@ from processors.kernel.normalise import NormaliseConfig
 from processors.kernel.pipeline import KERNEL_VERSION, PartitionPipeline, PipelineConfig
 from processors.kernel.quoting import Published
 from processors.kernel.steps import Input, Ticks
-from processors.microbatch.decoding import END_OF_TIME_US
 from schemas.codec import Codec
 from schemas.columns import Spans, decode_ticks
 from schemas.columns.rows import Rows
+from schemas.columns.timely import END_OF_TIME_US
 from schemas.enums import Side, TickKind
 from schemas.numbers import INT64_MAX
 from schemas.reasons import DenyReason

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from processors.kernel.inventory import Inventory
 from processors.kernel.marketbreakers import BreakerLimits
+from processors.kernel.names import Names
 from processors.kernel.quoting import Quoter
 from processors.kernel.quotingconfig import QuotingConfig
 from processors.kernel.risk import MarketLimits
@@ -111,7 +112,7 @@ def holding(units: int) -> Inventory:
 
 
 def quoter(settings_: QuotingConfig, market: Instrument) -> Quoter:
-    return Quoter(settings_, InstrumentTable([market]), "market.ticks", 0, 0)
+    return Quoter(settings_, Names(), InstrumentTable([market]), "market.ticks", 0, 0)
 
 
 @settings(max_examples=150, deadline=None)

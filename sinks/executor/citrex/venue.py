@@ -19,6 +19,7 @@ from sinks.executor.citrex.link import CitrexLink
 from sinks.executor.citrex.orders import OrderFlow
 from sinks.executor.citrex.preflight import Check, PreflightLimits, gather, judge, require
 from sinks.executor.citrex.requests import AccountRequests
+from sinks.executor.lapse import Lapse
 from sinks.executor.port import Listed, Listings, Orders, VenueEvent
 
 __all__ = ["CitrexVenue", "citrex_venue", "preflight", "requests_of"]
@@ -88,6 +89,10 @@ class CitrexVenue:
         return ()
 
     def on_tick(self, tick: Tick, cause: Cause, now_us: int) -> Sequence[VenueEvent]:
+        """Do nothing: the venue itself says what becomes of orders."""
+        return ()
+
+    def pass_over(self, lapse: Lapse, cause: Cause) -> Sequence[VenueEvent]:
         """Do nothing: the venue itself says what becomes of orders."""
         return ()
 

@@ -296,11 +296,12 @@ class Supervisor:
 
     def _tell_rung(self, by: str, reason: str) -> None:
         level = self.ladder.level
+        why = f"{by}: {reason}" if reason else by
         if level is None:
-            self._tell(Severity.INFO, "RESUMED", f"the ladder is left, by {by}: {reason}")
+            self._tell(Severity.INFO, "RESUMED", f"the ladder is left, by {why}")
             return
         severity = Severity.WARNING if state_of(level) is TradingState.ACTIVE else Severity.CRITICAL
-        self._tell(severity, "HALTED", f"{level} is in force, by {by}: {reason}")
+        self._tell(severity, "HALTED", f"{level} is in force, by {why}")
 
     def _tell_breaker(self, transition: Transition, market: Market | None = None) -> None:
         severity = Severity.WARNING if transition.after is BreakerState.OPEN else Severity.INFO

@@ -19,11 +19,12 @@ from sinks.executor.orders import Order
 from sinks.executor.paper.book import DisplayedBook
 from sinks.executor.port import Answer, Answered, Filled, Moment, Request, VenueEvent
 
-__all__ = ["PaperMarket", "Resting", "paper_name"]
+__all__ = ["FAR_US", "PaperMarket", "Resting", "paper_name"]
 
 _TRADES_REMEMBERED = 1_024
 _PPM = 1_000_000
-_FAR_US = 1 << 62
+FAR_US = 1 << 62
+"""No time ever."""
 
 
 @dataclass(slots=True)
@@ -73,7 +74,7 @@ class PaperMarket:
     orders: dict[int, Resting] = field(default_factory=dict)
     seen: OrderedDict[str, None] = field(default_factory=OrderedDict)
     last_print: tuple[int, int, int] = (0, 0, 0)
-    next_expiry_us: int = _FAR_US
+    next_expiry_us: int = FAR_US
 
     def send(self, request: Request) -> None:
         """Note an order that is on its way; a cancel that overtakes it finds it."""
@@ -103,7 +104,7 @@ class PaperMarket:
             if resting.order.ts_expire < at.ts_event:
                 yield self._end(resting, Answer.EXPIRED, at, OrderReason.EXPIRED)
         left = (resting.order.ts_expire for resting in self.orders.values() if resting.has_arrived)
-        self.next_expiry_us = min(left, default=_FAR_US)
+        self.next_expiry_us = min(left, default=FAR_US)
 
     def take(self, tick: Tick, at: Moment) -> Iterator[VenueEvent]:
         """Match a print, or move the book."""

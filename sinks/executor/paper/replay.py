@@ -13,6 +13,7 @@ from schemas.enums import OrderAction
 from schemas.records import Cause, ExecutionReport, OrderIntent, Tick
 from sinks.executor.blotter import Fill
 from sinks.executor.desk import Desk
+from sinks.executor.lapse import Lapse
 from sinks.executor.orders import OrderState
 from sinks.executor.paper.market import Resting, paper_name
 from sinks.executor.paper.venue import PaperPartition
@@ -41,6 +42,10 @@ class Replay:
     def on_tick(self, tick: Tick, cause: Cause) -> list[ExecutionReport]:
         """Apply the next tick; gives what is new."""
         return self._new(self._desk.on_tick(tick, cause, tick.ts_recv))
+
+    def pass_over(self, lapse: Lapse, cause: Cause) -> list[ExecutionReport]:
+        """Let ticks of other markets pass; gives what is new."""
+        return self._new(self._desk.pass_over(lapse, cause))
 
     def end(self) -> int:
         """Give how many executions the log has otherwise, or the venue has not said again."""

@@ -12,16 +12,19 @@ from typing import TypeVar
 from infra.runtime.settings import Settings
 from schemas.enums import Mode, Severity
 from schemas.errors import StateError
-from schemas.records import ExecutionReport, OrderIntent, Tick
+from schemas.records import ExecutionReport, OrderIntent, QuoteDecision, Tick
 from schemas.topics import TOPICS, topic_of
-from sinks.decoding import Decoder
+from sinks.decoding import Decoder, delivery_of
 from sinks.executor.desk import Desk
 from sinks.executor.journal import Journal
+from sinks.executor.lapse import Lapse
 from sinks.executor.merge import Merge
 from sinks.executor.notice import Notice
 from sinks.executor.paper.checkpoint import MOST_BYTES, Checkpoint, load, pack, unpack
 from sinks.executor.paper.replay import Replay, recovered
 from sinks.executor.paper.venue import PaperVenue
+from sinks.executor.reading import TickReader
+from sinks.executor.stretch import Stretch
 from sinks.log import LogReader, log_reader
 
 __all__ = ["WARM_UP_TICKS", "PaperLife"]
@@ -47,6 +50,7 @@ class PaperLife:
         self,
         settings: Settings,
         decoder: Decoder,
+        reader: TickReader,
         desk: Desk,
         venue: PaperVenue,
         merges: Mapping[int, Merge],
@@ -58,6 +62,7 @@ class PaperLife:
     ) -> None:
         self._settings = settings
         self._decoder = decoder
+        self._reader = reader
         self._desk = desk
         self._venue = venue
         self._merges = merges
@@ -159,14 +164,19 @@ class PaperLife:
     def _read(self, log: LogReader, partition: int, start: int, end: int, replay: Replay) -> int:
         """Read ticks again, as long as it matters; gives the offset after the last one."""
         merge, paper = self._merges[partition], self._venue.partition(partition)
-        for record, offset in log.records(self._ticks, partition, start, end):
-            assert isinstance(record, Tick)
-            self._on_tick(record)
-            merge.add_tick(offset, record)
-            for tick, cause in merge.take():
-                assert isinstance(tick, Tick)
-                self._report(replay.on_tick(tick, cause))
-            if end - offset > _MOST_REPLAYED and offset > merge.offset - 1 and not paper.orders:
+        for messages in log.batches(self._ticks, partition, start, end):
+            for read in self._reader.read(messages):
+                if not isinstance(read, Stretch):
+                    self._on_tick(read[1])
+                merge.add(read)
+                for merged, cause in merge.take():
+                    assert not isinstance(merged, QuoteDecision)
+                    if isinstance(merged, Lapse):
+                        self._report(replay.pass_over(merged, cause))
+                    else:
+                        self._report(replay.on_tick(merged, cause))
+            offset = delivery_of(messages[-1]).offset
+            if end - offset > _MOST_REPLAYED and offset >= merge.offset and not paper.orders:
                 return offset + 1
         return end
 

@@ -8,13 +8,16 @@ the record at `tick_offset`, never when it is handed over. So the same journal o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+
+import numpy as np
 
 from schemas.enums import Mode
 from schemas.records import Cause, Instrument, Market, Tick
+from sinks.executor.lapse import Lapse
 from sinks.executor.paper.book import DisplayedBook
-from sinks.executor.paper.market import PaperMarket, Resting
+from sinks.executor.paper.market import FAR_US, PaperMarket, Resting
 from sinks.executor.port import Listings, Moment, Orders, Request, VenueEvent
 
 __all__ = ["PaperPartition", "PaperVenue"]
@@ -58,20 +61,47 @@ class PaperPartition:
 
     def advance(self, tick: Tick, cause: Cause) -> Iterator[VenueEvent]:
         """Let in what is due and out what has expired, then match the tick."""
+        yield from self._move(max(self.clock_us, tick.ts_recv), cause)
+        market = self.markets.get(tick.market)
+        if market is not None:
+            yield from market.take(tick, Moment(self.clock_us, self.clock_us, cause))
+        if self.arriving:
+            yield from self.at_once(cause.offset + 1)
+
+    def pass_over(self, lapse: Lapse, cause: Cause) -> Iterator[VenueEvent]:
+        """Do at each of the ticks of other markets what `advance` does; of most, nothing waits for them."""
+        at = 0
+        while at < len(lapse):
+            uneventful = self._uneventful(lapse)
+            if uneventful > at:
+                at = uneventful
+                self.offset, self.clock_us = int(lapse.offsets[at - 1]), int(lapse.clocks[at - 1])
+                continue
+            offset = int(lapse.offsets[at])
+            yield from self._move(int(lapse.clocks[at]), replace(cause, first_offset=offset, offset=offset))
+            if self.arriving:
+                yield from self.at_once(offset + 1)
+            at += 1
+
+    def _uneventful(self, lapse: Lapse) -> int:
+        """Count the first ticks at which nothing can happen; none where something may at any."""
+        if any(request.intent.ts_due is None for request in self.arriving):
+            return 0
+        due = min((request.intent.ts_due or 0 for request in self.arriving), default=FAR_US)
+        expiry = min((market.next_expiry_us for market in self.markets.values()), default=FAR_US)
+        return int(np.searchsorted(lapse.clocks, min(due, expiry + 1)))
+
+    def _move(self, clock_us: int, cause: Cause) -> Iterator[VenueEvent]:
+        """Go on to a tick: what is due comes in, what has expired goes."""
         if self.arriving:
             yield from self.at_once(cause.offset)
         before_us = self.clock_us
-        self.clock_us, self.offset = max(before_us, tick.ts_recv), cause.offset
+        self.clock_us, self.offset = clock_us, cause.offset
         if self.arriving:
             yield from self._due(before_us, cause)
-        now = Moment(self.clock_us, self.clock_us, cause)
+        now = Moment(clock_us, clock_us, cause)
         for market in self.markets.values():
             yield from market.expire(now)
-        market_of_tick = self.markets.get(tick.market)
-        if market_of_tick is not None:
-            yield from market_of_tick.take(tick, now)
-        if self.arriving:
-            yield from self.at_once(cause.offset + 1)
 
     def _due(self, before_us: int, cause: Cause) -> Iterator[VenueEvent]:
         for request in self._leave(lambda r: r.intent.ts_due is not None and r.intent.ts_due <= self.clock_us):
@@ -134,6 +164,10 @@ class PaperVenue:
     def on_tick(self, tick: Tick, cause: Cause, now_us: int) -> list[VenueEvent]:
         """Apply the next record of `market.ticks`."""
         return list(self.partition(cause.partition).advance(tick, cause))
+
+    def pass_over(self, lapse: Lapse, cause: Cause) -> list[VenueEvent]:
+        """Let ticks of other markets pass."""
+        return list(self.partition(cause.partition).pass_over(lapse, cause))
 
     def _instrument_at(self, market: Market, ts_us: int) -> Instrument:
         return self._listings[market].at(ts_us)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 
 import pytest
+from typer.core import TyperGroup
+from typer.main import get_command
 
 from infra.cli import main as command_line
 from schemas.errors import CaptureError, ConfigurationError, FlashMMError, NotRunning, ServiceUnavailable, TimedOut
@@ -25,7 +27,7 @@ def test_the_kind_of_error_is_the_exit_code(
 ) -> None:
     """0 ok, 1 error, 2 usage, 3 not running, 4 configuration, 5 timed out."""
 
-    def build(_: str | None) -> object:
+    def build(_: str | None, *, is_whole: bool) -> object:
         def command() -> None:
             raise error
 
@@ -39,3 +41,16 @@ def test_the_kind_of_error_is_the_exit_code(
 
     assert ended.value.code == code
     assert capsys.readouterr().err == f"flashmm: {error}\n"
+
+
+def test_the_list_of_commands_says_what_they_say_of_themselves() -> None:
+    """It is made without importing them, and no command is missing in it."""
+    listed, whole = (get_command(app) for app in (command_line.build(), command_line.build(is_whole=True)))
+    assert isinstance(listed, TyperGroup)
+    assert isinstance(whole, TyperGroup)
+
+    assert list(listed.commands) != []
+    for name, command in whole.commands.items():
+        (first, *_) = (command.help or "").split("\n\n")
+        assert listed.commands[name].help == " ".join(first.split())
+    assert len(listed.commands) == len(whole.commands)

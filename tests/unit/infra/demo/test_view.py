@@ -47,7 +47,13 @@ POSITION = {
     "funding": None,
     "fill_count": 3,
 }
-BALANCE = {"equity": "100001.5", "peak_equity": "100003"}
+BALANCE = {"asset": "USDC", "equity": "100001.5", "peak_equity": "100003"}
+ALERT = {
+    "code": "BREAKER_OPEN",
+    "component": "executor",
+    "message": "LATENCY went from CLOSED to OPEN",
+    "ts_alert": 1_700_000_045_000_000,
+}
 
 
 def model(**changes: Any) -> ViewModel:
@@ -59,7 +65,7 @@ def model(**changes: Any) -> ViewModel:
         "rates": {"ticks": 10.0},
         "totals": {"ticks": 1234},
         "rejected": {"DUPLICATE": 2},
-        "latency_ms": {"tick→bar p99": 12.0},
+        "latency_ms": {"tick→bar": 12.0},
         "market": ("sim-sei-clob", "SEI/USDC"),
         "book": BOOK,
         "decision": DECISION,
@@ -102,11 +108,31 @@ def test_pnl_is_told_as_the_executor_counts_it() -> None:
     text = drawn(model())
     assert "+0.50" in text
     assert "+0.25" in text
-    assert "equity 100001.50, drawdown 1.50" in text
+    assert "PnL in USDC" in text
+    assert "equity 100,001.50, drawdown 1.50" in text
     assert "+2.50" in drawn(model(positions=[{**POSITION, "funding": "2"}]))
     blind = drawn(model(positions=[{**POSITION, "unrealised_pnl": None}], balances=[{**BALANCE, "equity": None}]))
     assert "?" in blind
     assert "equity ?" in blind
+
+
+def test_prices_of_a_market_have_the_same_decimals() -> None:
+    """Zeros at the end too, in book, bars and best prices: columns stand still; as many as there is room for."""
+    bar = {**BAR, "open": "0.42", "high": "0.421", "low": "0.4199", "close": "0.42005"}
+    pool = {**BAR, "venue": "sim-sei", "open": "0.420149123", "high": "0.42", "low": "0.419", "close": "0.42"}
+    quote = {**QUOTE, "bid_price": "3217", "ask_price": "3217.5"}
+    book = {**BOOK, "asks": [{"price": "0.42", "size": "800"}]}
+    text = drawn(model(bars=[bar, pool], quotes=[quote], book=book))
+
+    for number in ("0.42000", "0.42100", "0.41990", "0.42005", "0.420149", "0.419000", "3217.0", "0.4200"):
+        assert f" {number} " in text, number
+
+
+def test_the_last_alert_is_shown() -> None:
+    """When, what, who and why; where there is little room, without the reason."""
+    assert "last alert 22:14:05 BREAKER_OPEN executor: LATENCY went from CLOSED to OPEN" in drawn(model(alert=ALERT))
+    assert "last alert 22:14:05 BREAKER_OPEN executor" in drawn(model(alert=ALERT), 80, 24)
+    assert "alert" not in drawn(model())
 
 
 @pytest.mark.parametrize("width", [60, 80, 120, 200])
@@ -137,7 +163,9 @@ def busy() -> ViewModel:
         totals=dict.fromkeys(names, 1_234_567),
         rates=dict.fromkeys(names, 812.0),
         rejected={},
-        latency_ms={"tick→bar p99": 160.2, "tick→order p99": 153.8, "model p99": 7.6},
+        balances=[BALANCE],
+        alert=ALERT,
+        latency_ms={"tick→bar": 160.2, "tick→order": 153.8, "model": 7.6},
         book={
             "state": "LIVE",
             "bids": [{"price": f"3201.{50 - n:02}", "size": "5842.25"} for n in range(15)],

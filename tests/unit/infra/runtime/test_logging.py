@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+from mode.utils.logging import ExtensionFormatter
 
 from infra.runtime.logging import RateLimit, log_through_stdlib
 
@@ -39,6 +40,17 @@ def test_a_place_speaks_a_few_times_an_interval_and_the_next_line_says_how_often
     later = line(6)
     assert limit.filter(later)
     assert later.getMessage() == "attempt 6 failed"
+
+
+def test_the_line_that_says_so_passes_formatters_that_go_through_its_arguments() -> None:
+    """Faust's does, and takes whatever is no tuple for one argument."""
+    now_s = 0.0
+    limit = RateLimit(shown=1, interval_s=10, clock_s=lambda: now_s)
+    assert [limit.filter(line(number)) for number in range(2)] == [True, False]
+    now_s = 10.0
+    after = line(2)
+    assert limit.filter(after)
+    assert "1 lines like this" in ExtensionFormatter(fmt="%(message)s").format(after)
 
 
 @pytest.fixture

@@ -67,6 +67,15 @@ def test_a_wrong_value_names_the_setting(monkeypatch: pytest.MonkeyPatch) -> Non
         load_settings()
 
 
+@pytest.mark.parametrize("value", ["abc", "-1", "nan", "1e400", "0.123456789012345678"])
+def test_an_amount_is_a_number_that_fits(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    """A limit that is none is refused before anything starts, by `flashmm config show` too."""
+    monkeypatch.setenv("FLASHMM_MAX_ORDER_QUOTE", value)
+
+    with pytest.raises(ConfigurationError, match=f"FLASHMM_MAX_ORDER_QUOTE.*like 2000, was '{value}'"):
+        load_settings()
+
+
 def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither in the repr of the settings."""
     monkeypatch.setenv("REDIS_URL", "redis://:hunter2@localhost/0")

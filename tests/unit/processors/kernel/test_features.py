@@ -9,15 +9,17 @@ from dataclasses import replace
 import pytest
 
 from processors.kernel.features import FEATURE_NAMES, FeatureBuilder, FeatureConfig
+from processors.kernel.names import Names
 from processors.kernel.snapshot import freeze, thaw
-from processors.kernel.steps import GapStep, Step
+from processors.kernel.steprows import step_rows
+from processors.kernel.steps import GapStep, Step, WatermarkStep
 from schemas.enums import BookState, Flag, Side
 from schemas.records import FeatureVector
 from tests.kernel_steps import GRID, MARKET, T0, Emitted, grid, quiet, trade, view
 
 
 def builder() -> FeatureBuilder:
-    return FeatureBuilder(FeatureConfig(), "market.ticks", 0)
+    return FeatureBuilder(FeatureConfig(), Names(), "market.ticks", 0)
 
 
 def run(steps: list[Step], stage: FeatureBuilder | None = None) -> list[FeatureVector]:
@@ -64,6 +66,23 @@ def test_volatility_is_the_realised_one_per_root_second() -> None:
     last = run([grid(index, view(*(high if index % 2 else low))) for index in range(41)])[-1]
 
     assert value(last, "volatility_30s_bps") == pytest.approx(10 * math.sqrt(5), rel=1e-9)
+
+
+def test_trades_as_rows_count_as_trades_do() -> None:
+    """To the unit, also where their sizes add up to more than 64 bits; other steps among the rows count for nothing."""
+    most = "92233720368.54775807"
+    trades = [trade(Side.BUY, most), trade(Side.BUY, most), trade(Side.SELL, "0.00000003"), trade(Side.BUY, "7")]
+    trades.append(trade(Side.SELL, most, market=("other", "SEI/USDC")))
+    steps: list[Step] = [*trades, WatermarkStep("s", None, 9, T0)]
+    names = Names()
+    one, other = builder(), FeatureBuilder(FeatureConfig(), names, "market.ticks", 0)
+
+    one.run(steps, Emitted())
+    rows = step_rows(steps, names)
+    other.run([rows[:2], rows[:0], rows[2:]], Emitted())
+
+    assert one.state() == other.state()
+    assert one.state()["trades"] != []
 
 
 def test_flow_counts_signed_sizes_of_five_seconds() -> None:

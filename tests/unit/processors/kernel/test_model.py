@@ -12,6 +12,7 @@ import pytest
 from processors.kernel.drift import Reference
 from processors.kernel.features import FEATURE_NAMES, FeatureBuilder, FeatureConfig
 from processors.kernel.model import MAX_MODEL_BYTES, Inference, Model
+from processors.kernel.names import Names
 from processors.kernel.steps import Step
 from schemas.errors import ConfigurationError
 from schemas.records import Prediction
@@ -169,7 +170,7 @@ def test_without_torch_the_error_says_how_to_install_it(model_file: Path, monkey
 
 def stepped() -> list[Step]:
     steps: list[Step] = [*quiet(30)]
-    FeatureBuilder(FeatureConfig(), "market.ticks", 2).run(steps, Emitted())
+    FeatureBuilder(FeatureConfig(), Names(), "market.ticks", 2).run(steps, Emitted())
     return steps
 
 

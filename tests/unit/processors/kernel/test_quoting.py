@@ -11,6 +11,7 @@ import pytest
 from processors.kernel.drift import Reference
 from processors.kernel.inventory import Inventory
 from processors.kernel.marketbreakers import BreakerLimits
+from processors.kernel.names import Names
 from processors.kernel.quoting import Published, Quoter
 from processors.kernel.quotingconfig import QuotingConfig
 from processors.kernel.risk import MarketLimits
@@ -53,7 +54,7 @@ def quoter(
     config: QuotingConfig | None = None, known: Instruments | None = None, reference: Reference | None = None
 ) -> Quoter:
     table = InstrumentTable(instruments() if known is None else known)
-    return Quoter(config or QuotingConfig(), table, "market.ticks", 0, epoch=4, reference=reference)
+    return Quoter(config or QuotingConfig(), Names(), table, "market.ticks", 0, epoch=4, reference=reference)
 
 
 def decide(
@@ -440,7 +441,7 @@ def test_the_instrument_in_force_is_in_the_decision_from_the_next_grid_point() -
     """What is loaded later holds from its time on; a decision shows what it went by."""
     known = InstrumentTable([instrument()])
     one, emitted = quoter(), Emitted()
-    one = Quoter(QuotingConfig(), known, "market.ticks", 0)
+    one = Quoter(QuotingConfig(), Names(), known, "market.ticks", 0)
     one.run([*quiet(WARM)], emitted, inventory())
     coarse = instrument(tick=price("0.001"), ts_effective=T0 + WARM * GRID - 1)
     known.take(coarse)

@@ -10,13 +10,13 @@ import pytest
 from processors.kernel.pipeline import PipelineConfig, Stage
 from processors.microbatch import engine as engine_module
 from processors.microbatch.batches import FetchedBatch
-from processors.microbatch.decoding import END_OF_TIME_US
 from processors.microbatch.engine import TICKS, MicroBatchEngine
 from processors.microbatch.publisher import Pending
 from processors.microbatch.reports import metrics
 from processors.microbatch.task import PartitionTask
 from schemas.codec import Codec
 from schemas.columns import Spans
+from schemas.columns.timely import END_OF_TIME_US
 from schemas.reasons import DeadLetterReason
 from schemas.records import DeadLetter, Tick
 from schemas.topics import TOPICS

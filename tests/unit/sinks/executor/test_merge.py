@@ -7,15 +7,20 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
+from schemas.codec import Codec
+from schemas.columns import Spans, decode_ticks
 from schemas.enums import Side, TickKind
 from schemas.records import Cause, QuoteDecision, Tick
-from sinks.executor.merge import Merge
+from sinks.executor.lapse import Lapse
+from sinks.executor.merge import Merge, Merged
+from sinks.executor.stretch import read_ticks
 from tests.unit.sinks.executor.conftest import GRID_US as START_US
 from tests.unit.sinks.executor.conftest import MARKET
 
-Ticks = Callable[..., None]
+CODEC = Codec(Tick, 1)
 
 
 def merge_of(**options: Any) -> Merge:
@@ -34,7 +39,16 @@ class Logs:
     def tick(self, offset: int, at_ms: int, message: int | None = None) -> list[str]:
         tick = self._make_tick(kind=TickKind.TRADE, side=Side.BUY, price=1, size=1)
         ts_recv = START_US + at_ms * 1_000
-        self.merge.add_tick(offset, replace(tick, ts_recv=ts_recv, message=offset if message is None else message))
+        self.merge.add((offset, replace(tick, ts_recv=ts_recv, message=offset if message is None else message)))
+        return self.take()
+
+    def others(self, *places: tuple[int, int]) -> list[str]:
+        """Read ticks of another market at once, each an offset and a time."""
+        tick = replace(self._make_tick(kind=TickKind.TRADE, side=Side.BUY, price=1, size=1), symbol="X/Y")
+        made = [replace(tick, ts_recv=START_US + at_ms * 1_000, message=offset) for offset, at_ms in places]
+        columns = decode_ticks(Spans.of([CODEC.encode(one) for one in made]), CODEC)
+        for read in read_ticks(np.array([offset for offset, _ in places]), columns, [MARKET]):
+            self.merge.add(read)
         return self.take()
 
     def decision(self, at_ms: int, cause: int, now_us: int = 0, **changes: Any) -> list[str]:
@@ -47,12 +61,15 @@ class Logs:
         return list(names(self.merge.take()))
 
 
-def names(merged: Iterable[tuple[Tick | QuoteDecision, Cause]]) -> Iterable[str]:
-    for record, cause in merged:
-        if isinstance(record, Tick):
+def names(merged: Iterable[Merged]) -> Iterable[str]:
+    for one, cause in merged:
+        if isinstance(one, Tick):
             yield f"t{cause.offset}"
+        elif isinstance(one, Lapse):
+            assert (one.offsets[0], one.offsets[-1]) == (cause.first_offset, cause.offset)
+            yield f"o{cause.first_offset}-{cause.offset}"
         else:
-            yield f"d{(record.ts_grid - START_US) // 1_000}"
+            yield f"d{(one.ts_grid - START_US) // 1_000}"
 
 
 @pytest.fixture
@@ -157,11 +174,38 @@ def test_what_waits_is_bounded(logs: Logs) -> None:
     offset = 3
     while logs.merge.wants_ticks:
         offset += 1
-        logs.merge.add_tick(offset, logs._make_tick(kind=TickKind.HEARTBEAT))
+        logs.merge.add((offset, logs._make_tick(kind=TickKind.HEARTBEAT)))
 
     assert offset == 50_003
     assert len(logs.decision(400, cause=3)) == 50_001
     assert logs.merge.wants_ticks
+
+
+def test_other_markets_pass_up_to_a_grid_point(logs: Logs) -> None:
+    """The one that crosses it passes with those before it, those behind it wait; also at a point of books alone."""
+    assert logs.others((3, 210), (4, 205), (6, 299), (7, 300), (8, 399), (9, 401), (10, 402)) == ["o3-7", "o8-9"]
+    assert logs.decision(400, cause=9) == ["d400", "o10-10"]
+
+
+def test_a_decision_comes_between_others(logs: Logs) -> None:
+    """Right behind the tick that it names, or the next one where that is a hole."""
+    logs.decision(200, cause=4, sequence=1)
+    logs.decision(200, cause=6, sequence=2)
+    assert logs.others((3, 210), (4, 211), (5, 212), (7, 213), (8, 214)) == ["o3-4", "d200", "o5-7", "d200", "o8-8"]
+
+
+def test_an_implausible_time_among_others_is_judged(logs: Logs) -> None:
+    """Those before it pass; it counts where the next message says so too."""
+    assert logs.others((3, 210), (4, 60_000), (5, 220)) == ["o3-3", "t5"]
+    assert logs.others((6, 230), (7, 90_000), (8, 90_001), (9, 90_002)) == ["o6-6", "t7", "t8"]
+    assert logs.decision(90_000, cause=7) == ["d90000", "o9-9"]
+
+
+def test_others_that_are_delivered_again_are_passed_over(logs: Logs) -> None:
+    """By their offsets: of a batch, what is new goes on."""
+    assert logs.others((3, 210), (4, 211)) == ["o3-4"]
+    assert logs.others((3, 210), (4, 211), (5, 212)) == ["o5-5"]
+    assert logs.others((4, 211), (5, 212)) == []
 
 
 def test_without_waiting_all_goes_as_it_comes(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from sinks.executor.lapse import Lapse
 from sinks.executor.trail import Trail
 
 
@@ -25,6 +28,18 @@ def test_what_is_not_known_is_none() -> None:
     assert trail.at(10_000) is None
     assert trail.at(0) is None
     assert trail.at(9_000) == 10_000
+
+
+def test_many_are_passed_over_as_one_after_another() -> None:
+    """Also where the first of them are behind the clock."""
+    single, many = Trail(), Trail()
+    for offset, ts_recv in ((3, 100), (4, 90), (6, 120), (7, 120), (9, 130)):
+        single.advance(offset, ts_recv)
+    many.advance(3, 100)
+    many.pass_over(Lapse(np.array([4, 6, 7, 9]), np.array([100, 120, 120, 130])))
+
+    assert (many.clock_us, many.offset) == (single.clock_us, single.offset) == (130, 9)
+    assert [many.at(offset) for offset in range(12)] == [single.at(offset) for offset in range(12)]
 
 
 def test_a_record_that_was_passed_changes_nothing() -> None:

@@ -1,4 +1,4 @@
-"""Fetched values to columns of ticks, wherever time permits: the consumer's thread decodes while kernels run."""
+"""Ticks that speak of a time that is none are no ticks: worker and executor must leave out the same ones."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import numpy as np
 from numba import from_dtype, int64, types
 
 from schemas.codec import Codec
-from schemas.columns import Spans, TickColumns, decode_ticks
+from schemas.columns import TickColumns, decode_ticks
 from schemas.columns.layout import layout_of
+from schemas.columns.spans import Spans
 from schemas.compiled import Array, compiled
 from schemas.errors import CodecError
 from schemas.reasons import DeadLetterReason

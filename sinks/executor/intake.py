@@ -1,0 +1,124 @@
+"""What the executor reads from Kafka: ticks and decisions into one order per partition, within bounds."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+from confluent_kafka import Consumer, Message, TopicPartition
+
+from infra.runtime.clock import Clock
+from infra.runtime.settings import Settings
+from schemas.errors import CodecError
+from schemas.records import Cause, Instrument, QuoteDecision, Tick
+from schemas.topics import topic_of
+from sinks.decoding import Decoder, Delivery, delivery_of
+from sinks.executor.desk import Desk
+from sinks.executor.merge import Merge
+from sinks.executor.reading import TickReader
+from sinks.runner import is_record
+
+__all__ = ["Intake"]
+
+_BATCH = 1_000
+_POLL_S = 0.01
+
+
+class Intake:
+    """Reads what its consumer is assigned.
+
+    Args:
+        on_refused: Told of what is no record.
+        on_instrument: Given those that come.
+
+    Attributes:
+        merges: By partition.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        consumer: Consumer,
+        decoder: Decoder,
+        desk: Desk,
+        clock: Clock,
+        *,
+        on_refused: Callable[[Delivery, CodecError], None],
+        on_instrument: Callable[[Instrument], None],
+    ) -> None:
+        self._consumer = consumer
+        self._decoder = decoder
+        self._desk = desk
+        self._clock = clock
+        self._on_refused = on_refused
+        self._on_instrument = on_instrument
+        self._ticks = topic_of(Tick).full_name(settings.topic_prefix)
+        self._decisions = topic_of(QuoteDecision).full_name(settings.topic_prefix)
+        self._reader = TickReader(self._ticks, decoder, desk.listings, on_refused)
+        self._paused: set[tuple[str, int]] = set()
+        self.merges = {
+            partition: Merge(
+                self._ticks,
+                partition,
+                desk.counts,
+                is_waiting=desk.venue.is_on_log,
+                silence_us=settings.dead_man_ms * 1_000,
+                frequency_hz=settings.quote_frequency_hz,
+            )
+            for partition in range(settings.kafka_partitions)
+        }
+
+    def read(self) -> None:
+        """Wait a moment for messages, and take in those that are there.
+
+        Raises:
+            ServiceUnavailable: a schema id is new and the registry does not answer.
+        """
+        ticks: defaultdict[int, list[Message]] = defaultdict(list)
+        others: list[Delivery] = []
+        for message in self._messages():
+            if not is_record(message):
+                continue
+            if message.topic() == self._ticks:
+                ticks[message.partition() or 0].append(message)
+            else:
+                others.append(delivery_of(message))
+        for partition, messages in ticks.items():
+            for read in self._reader.read(messages):
+                self.merges[partition].add(read)
+        for delivery in others:
+            self._take(delivery)
+
+    def make_room(self) -> None:
+        """Stop reading what there is no room for, until there is again."""
+        for partition, merge in self.merges.items():
+            self._make_room(self._ticks, partition, has_room=merge.wants_ticks)
+            self._make_room(self._decisions, partition, has_room=merge.wants_decisions)
+
+    def _messages(self) -> Sequence[Message]:
+        """Wait for a message, and take those that are there with it: `consume` alone waits for a full batch."""
+        first = self._consumer.poll(_POLL_S)
+        return [] if first is None else [first, *self._consumer.consume(_BATCH, 0)]
+
+    def _take(self, delivery: Delivery) -> None:
+        try:
+            record = self._decoder.decode(delivery)
+        except CodecError as error:
+            self._on_refused(delivery, error)
+            return
+        now_us = self._clock()
+        if isinstance(record, Instrument):
+            self._on_instrument(record)
+        elif isinstance(record, QuoteDecision):
+            cause = Cause(delivery.topic, delivery.partition, delivery.offset, delivery.offset)
+            if self._desk.is_mine(record):
+                self.merges[delivery.partition].add_decision(record, cause, now_us)
+            else:
+                self._desk.decide(record, cause, now_us)  # which counts why it is ignored
+
+    def _make_room(self, topic: str, partition: int, *, has_room: bool) -> None:
+        place = (topic, partition)
+        if has_room is (place not in self._paused):
+            return
+        (self._consumer.resume if has_room else self._consumer.pause)([TopicPartition(topic, partition)])
+        self._paused ^= {place}
