@@ -1,12 +1,18 @@
-"""The transport asks the broker as seldom as it can without delaying a record."""
+"""The transport asks the broker as seldom as it can without delaying a record, and outlives a lost position."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from aiokafka.consumer.subscription_state import Assignment
+from aiokafka.structs import TopicPartition
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
+from faust.types import TP
 
-from processors.microbatch.transport import PatientFetcher
+from processors.microbatch.transport import PatientFetcher, _ConsumerThread
 
 
 @pytest.mark.parametrize(("wait_ms", "unread", "waits_ms"), [(5, False, 100), (5, True, 5), (300, False, 300)])
@@ -17,3 +23,21 @@ def test_a_fetch_waits_long_only_where_no_partition_is_left_out(wait_ms: int, un
     fetcher.wait_ms = wait_ms
 
     assert fetcher._fetch_max_wait_ms == waits_ms
+
+
+async def test_a_position_that_is_looked_up_does_not_end_the_worker() -> None:
+    """Retention trimmed what was to be read: until the new position is known Faust's watch over it finds none."""
+    ticks = TP("market.ticks", 0)
+    subscription = SimpleNamespace(assignment=Assignment([TopicPartition(*ticks)]))
+    fetcher = SimpleNamespace(_subscriptions=SimpleNamespace(subscription=subscription))
+    thread: Any = _ConsumerThread.__new__(_ConsumerThread)
+    thread.time_started = 0.0
+    thread.consumer = SimpleNamespace(
+        app=SimpleNamespace(monitor=object(), topics=SimpleNamespace(acks_enabled_for=lambda topic: True))
+    )
+    thread._ensure_consumer = lambda: SimpleNamespace(_fetcher=fetcher)
+    thread._verify_aiokafka_event_path = lambda now, tp: False
+    with pytest.raises(AssertionError):
+        AIOKafkaConsumerThread.verify_event_path(thread, 1.0, ticks)
+
+    thread.verify_event_path(1.0, ticks)
