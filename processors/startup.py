@@ -58,6 +58,7 @@ def configured() -> tuple[Settings, MicroBatchEngine]:
         instruments=instruments,
         clock=wall_clock_us,
         fetch_wait_ms=settings.fetch_wait_ms,
+        fetch_pause_ms=settings.fetch_pause_ms,
         fetch_bytes=settings.fetch_bytes,
     )
     return settings, engine

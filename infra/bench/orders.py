@@ -11,7 +11,7 @@ from infra.bench.latency import start_pacer
 from infra.bench.worker import ROOT, Workers
 from infra.local.process import Child
 from schemas.errors import StateError
-from schemas.records import OrderIntent
+from schemas.records import Metric
 from sinks.instruments import load_instruments
 
 __all__ = ["tick_to_order"]
@@ -20,6 +20,8 @@ _VENUE = "sim-sei-clob"
 _STAGES = "normalise,bars,features,inference,quoting"
 _READY_S = 90.0
 _SLACK_S = 60.0
+# Of which the executor's gauges are.
+_LAST_S = 30.0
 _LATENCY = "latency_ms.tick_to_order"
 _MEASURES = ("p50", "p99", "p99_9", "max")
 
@@ -28,6 +30,8 @@ def tick_to_order(
     ground: Ground, rate: int, seconds: float, markets: int, say: Callable[[str], None]
 ) -> dict[str, object]:
     """Pace ticks and the books of quoted markets through a worker with all stages and an executor.
+
+    What the executor reports last is of the last half minute: broker, worker and executor are warm then.
 
     Raises:
         StateError: no order was sent, so nothing was measured.
@@ -38,20 +42,22 @@ def tick_to_order(
         workers.wait_owned(_READY_S)
         before = len(workers.samples)
         pacer = start_pacer(run, rate, seconds, markets, books=_VENUE)
+        earlier = orders = 0
         while pacer.is_alive:
             workers.poll()
             executor.child.check()
+            if workers.samples[-1].time_s - workers.samples[before].time_s < seconds - _LAST_S:
+                earlier = executor.orders(workers)
         watched = workers.samples[before:]
+        gauges, orders = executor.gauges(workers), executor.orders(workers)
         workers.wait_drained(_SLACK_S)
-        gauges = executor.gauges(workers)
-        orders = sum(workers.observer.ends(OrderIntent).values())
     elapsed = watched[-1].time_s - watched[0].time_s
     latency = {measure: round(gauges[f"{_LATENCY}.{measure}"], 2) for measure in _MEASURES}
     say(f"{rate:,} ticks/s: tick to order {latency}")
     return {
         "name": f"orders-{rate}-per-s",
         "tick_to_order_ms": latency,
-        "tick_to_order_ms_samples": orders,
+        "tick_to_order_ms_samples": orders - earlier,
         "seconds": seconds,
         "worker_cores": round((watched[-1].cpu_s - watched[0].cpu_s) / elapsed, 2),
         "rss_mb": round(max(sample.rss for sample in watched) / 2**20),
@@ -78,8 +84,24 @@ class _Executor:
         self.child.kill()
 
     def gauges(self, workers: Workers) -> dict[str, float]:
-        """Give what it reported last."""
+        """Give what it reported last.
+
+        Raises:
+            StateError: it did not send an order lately.
+        """
+        metric = self._reported(workers)
+        if metric is None or f"{_LATENCY}.p99" not in metric.gauges:
+            raise StateError(f"no order was sent; see {self.child.log}")
+        return dict(metric.gauges)
+
+    def orders(self, workers: Workers) -> int:
+        """Count the orders that it has sent."""
+        metric = self._reported(workers)
+        return 0 if metric is None else metric.counters.get("orders", 0)
+
+    @staticmethod
+    def _reported(workers: Workers) -> Metric | None:
         for (component, _), metric in workers.observer.totals.latest.items():
-            if component == "executor" and f"{_LATENCY}.p99" in metric.gauges:
-                return dict(metric.gauges)
-        raise StateError(f"no order was sent; see {self.child.log}")
+            if component == "executor":
+                return metric
+        return None

@@ -108,7 +108,7 @@ republished.
 of each quoted market, whose mid walks by ticks; then the executor, on paper. The time is from the receipt of the tick
 that crossed a grid point, which the decision names as its cause, to the moment at which the executor hands an order to
 its venue's adapter: after the decision was published and read, and the order was journalled in an acknowledged
-transaction. It is of all orders, those of the first seconds too.""",
+transaction. It is of the orders of the last half minute.""",
     "codec": """\
 Ticks as above, and trades and bars made of them, in one thread without Kafka: CPU time of the thread, the best of
 five passes. `columns` are the compiled decoder and encoders on batches of 4,096 and of 512 records, `codec` the

@@ -176,6 +176,13 @@ class Settings(BaseSettings):
         ge=0,
         description="How long a fetch may wait for data while a partition is left out, its last not being taken.",
     )
+    fetch_pause_ms: int = Field(
+        5,
+        ge=0,
+        le=1_000,
+        description="Between an answer with records and the next fetch, where no more was known to be there: what "
+        "comes meanwhile is one batch.",
+    )
     session_timeout_ms: int = Field(
         10_000, ge=6_000, le=30_000, description="A worker silent for so long is dead, and others take its partitions."
     )

@@ -106,21 +106,27 @@ class FeatureBuilder:
         self._partition = partition
         self._histories: dict[Market, _History] = {}
         self._trades: dict[Market, tuple[int, int]] = {}
+        # Not counted yet: at the latest the next grid point wants to know.
+        self._rows: list[StepRows] = []
 
     def run(self, steps: Sequence[Step | StepRows], emit: Emit) -> None:
         """Put a vector into each grid step for every market with a usable book, and emit it."""
         for step in steps:
             if isinstance(step, np.ndarray):
-                self._count_all(step)
+                self._rows.append(step)
             elif isinstance(step, TradeStep):
                 self._count(step.tick.market, step.tick.size, is_buy=step.tick.side is Side.BUY)
             elif isinstance(step, GapStep):
+                self._count_rows()
                 self._histories.pop(step.market, None)
                 self._trades.pop(step.market, None)
             elif isinstance(step, GridStep):
                 self._evaluate(step, emit)
 
-    def _count_all(self, rows: StepRows) -> None:
+    def _count_rows(self) -> None:
+        if not self._rows:
+            return
+        rows, self._rows = np.concatenate(self._rows), []
         trades = rows[rows["kind"] == TRADE]
         sides, sizes = 2 * trades["market"] + trades["is_buy"], trades["size"]
         # In two halves: sums of sizes may not fit 64 bits, as sizes do.
@@ -136,6 +142,7 @@ class FeatureBuilder:
         self._trades[market] = (net + size if is_buy else net - size, gross + size)
 
     def _evaluate(self, step: GridStep, emit: Emit) -> None:
+        self._count_rows()
         for market in sorted(step.books):
             view = step.books[market]
             mid2 = trusted_mid2(view)
@@ -184,6 +191,7 @@ class FeatureBuilder:
 
     def state(self) -> State:
         """Give what is remembered, a few bytes a grid point and market."""
+        self._count_rows()
         return {
             "histories": [[*market, h.mids.state(), h.flow] for market, h in sorted(self._histories.items())],
             "trades": [[*market, *flow] for market, flow in sorted(self._trades.items())],
@@ -191,6 +199,7 @@ class FeatureBuilder:
 
     def restore(self, state: State) -> None:
         """Take back what `state` gave."""
+        self._rows = []
         self._histories = {}
         for venue, symbol, mids, flow in state["histories"]:
             history = self._histories[venue, symbol] = _History(self._config)

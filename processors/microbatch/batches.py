@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from inspect import signature
 from typing import Any
 
 import numpy as np
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer import fetcher as aiokafka_fetcher
 from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
+from aiokafka.consumer.subscription_state import TopicPartitionState
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
@@ -223,6 +225,9 @@ def self_test() -> bool:
         # What the transport sets on a consumer and its fetcher: waits and a bound that would else be aiokafka's.
         "_fetch_max_bytes" in AIOKafkaConsumer.__init__.__code__.co_names
         and {"_fetch_max_wait_ms", "_records"} <= set(aiokafka_fetcher.Fetcher._get_actions_per_node.__code__.co_names)
+        and signature(aiokafka_fetcher.Fetcher._proc_fetch_request).parameters.keys()
+        == {"self", "assignment", "node_id", "request"}
+        and "highwater" in TopicPartitionState.__init__.__code__.co_names
         and "_prefetch_backoff" in aiokafka_fetcher.Fetcher.__init__.__code__.co_names
         and hasattr(aiokafka_fetcher, "PartitionRecords")
         and hasattr(aiokafka_fetcher, "MemoryRecords")

@@ -45,6 +45,8 @@ from schemas.topics import TOPICS, topic_of
 __all__ = ["TICKS", "MicroBatchEngine"]
 
 TICKS = TOPICS["market.ticks"].name
+# Of the loop, from a record that is added to its bytes in the socket: the publisher's tasks, then aiokafka's.
+_TURNS_TO_SEND = 8
 _LATENCY_NAMES = {Bar: "tick_to_bar", QuoteDecision: "tick_to_quote"}
 
 log = structlog.stdlib.get_logger(__name__)
@@ -74,6 +76,7 @@ class MicroBatchEngine:
         instruments: Instruments,
         clock: Clock,
         fetch_wait_ms: int,
+        fetch_pause_ms: int,
         fetch_bytes: int,
     ) -> None:
         self.config = config
@@ -83,6 +86,7 @@ class MicroBatchEngine:
         self.instruments = instruments
         self.clock = clock
         self.fetch_wait_ms = fetch_wait_ms
+        self.fetch_pause_ms = fetch_pause_ms
         self.fetch_bytes = fetch_bytes
         self.codecs: Mapping[type[Record], Codec] = {}
         self.model: Model | None = None
@@ -213,7 +217,9 @@ class MicroBatchEngine:
         """Wait while too much is unpublished; let the other tasks run."""
         await self.publisher.wait_for_room()
         await self.trading_publisher.wait_for_room()
-        await asyncio.sleep(0)
+        # A decision is written to the broker before the next batch is applied, not behind all that were fetched.
+        for _ in range(_TURNS_TO_SEND if self.trading_publisher.pending else 1):
+            await asyncio.sleep(0)
 
     def send(self, record: Record, partition: int, ts_trigger: int) -> None:
         """Queue a record for its topic."""

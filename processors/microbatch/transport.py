@@ -23,6 +23,7 @@ from typing import Any, Protocol, cast
 
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.errors import IllegalStateError
+from aiokafka.structs import TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
@@ -42,6 +43,7 @@ class Engine(Protocol):
     """What the transport asks of the app's `engine`."""
 
     fetch_wait_ms: int
+    fetch_pause_ms: int
     fetch_bytes: int
 
     def is_batched(self, topic: str) -> bool:
@@ -70,21 +72,48 @@ class Engine(Protocol):
 
 
 class PatientFetcher(Fetcher):  # type: ignore[misc]  # aiokafka ships no types
-    """aiokafka's fetcher, with a wait of each fetch that delays nothing.
+    """aiokafka's fetcher, with a wait of each fetch that delays nothing, and a pause between fetches.
 
     A fetch is answered when a partition in it has something. One with unread records is left out, and can be asked for
     only after that: then the wait is short. Else all are in it, and it may be long: fetches that bring nothing cost an
     idle worker, and its broker, most of their time. (Faust's own is 1500 ms, always.)
 
+    While records come all the time a fetch is answered at once, with those of the moment that the last answer took:
+    batches of a few records, each of which costs worker and broker as much as one of hundreds. So after an answer the
+    next fetch waits for the rest of the pause, unless more was known to be there.
+
     Attributes:
-        wait_ms: The short one.
+        wait_ms: The short wait.
+        pause_s: Between an answer with records and the next fetch.
+        ready_s: When that of each broker is over, by the loop's clock.
     """
 
-    wait_ms = 0
+    wait_ms: int
+    pause_s: float
+    ready_s: dict[int, float]
+
+    async def _proc_fetch_request(self, assignment: Any, node_id: int, request: Any) -> bool:
+        now_s = asyncio.get_running_loop().time
+        rest_s = self.ready_s.get(node_id, 0.0) - now_s()
+        if rest_s > 0 and not _is_behind(assignment, request):
+            await asyncio.sleep(rest_s)
+        has_records = cast(bool, await super()._proc_fetch_request(assignment, node_id, request))
+        if has_records:
+            self.ready_s[node_id] = now_s() + self.pause_s
+        return has_records
 
     @property
     def _fetch_max_wait_ms(self) -> int:
         return self.wait_ms if self._records else max(self.wait_ms, _IDLE_WAIT_MS)
+
+
+def _is_behind(assignment: Any, request: Any) -> bool:
+    """Tell whether the last answers left something in the partitions of a fetch."""
+    for topic, partitions in request.topics:
+        for partition, offset, *_ in partitions:
+            if (assignment.state_value(TopicPartition(topic, partition)).highwater or 0) > offset:
+                return True
+    return False
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # faust ships no types
@@ -113,7 +142,9 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # f
         # A partition with unread records holds back fetches of its broker for this long.
         fetcher._prefetch_backoff = 0.005
         fetcher.__class__ = PatientFetcher
-        fetcher.wait_ms = cast(Engine, self.app.engine).fetch_wait_ms
+        engine = cast(Engine, self.app.engine)
+        fetcher.wait_ms, fetcher.pause_s = engine.fetch_wait_ms, engine.fetch_pause_ms / 1_000
+        fetcher.ready_s = {}
 
     async def _fetch_records(
         self, consumer: Any, active_partitions: set[TP], timeout: float | None = None, max_records: int | None = None

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from confluent_kafka import Consumer, Message, TopicPartition
 
 from infra.runtime.clock import Clock
+from infra.runtime.kafka import consumer_config
 from infra.runtime.settings import Settings
 from schemas.errors import CodecError
 from schemas.records import Cause, Instrument, QuoteDecision, Tick
@@ -21,13 +22,16 @@ from sinks.runner import is_record
 __all__ = ["Intake"]
 
 _BATCH = 1_000
-_POLL_S = 0.01
+_POLL_S = 0.005
+# A fetch of ticks that is answered for every one of them costs the broker more than the ticks do.
+_TICK_BYTES = 16 * 1024
 
 
 class Intake:
-    """Reads what its consumer is assigned.
+    """Reads what it is assigned.
 
     Args:
+        consumer: For all but ticks, which another of its own reads.
         on_refused: Told of what is no record.
         on_instrument: Given those that come.
 
@@ -47,6 +51,9 @@ class Intake:
         on_instrument: Callable[[Instrument], None],
     ) -> None:
         self._consumer = consumer
+        # Decisions must not wait for ticks, which come in bulk, nor ticks come one by one because decisions do.
+        group = f"{settings.topic_prefix}flashmm-executor-ticks"
+        self._bulk_consumer = Consumer(consumer_config(settings, group, **{"fetch.min.bytes": _TICK_BYTES}))
         self._decoder = decoder
         self._desk = desk
         self._clock = clock
@@ -67,6 +74,16 @@ class Intake:
             )
             for partition in range(settings.kafka_partitions)
         }
+
+    def assign(self, starts: Sequence[TopicPartition]) -> None:
+        """Read these partitions on from these offsets."""
+        self._bulk_consumer.assign([start for start in starts if start.topic == self._ticks])
+        self._consumer.assign([start for start in starts if start.topic != self._ticks])
+
+    def close(self) -> None:
+        """Leave the broker."""
+        self._bulk_consumer.close()
+        self._consumer.close()
 
     def read(self) -> None:
         """Wait a moment for messages, and take in those that are there.
@@ -92,13 +109,14 @@ class Intake:
     def make_room(self) -> None:
         """Stop reading what there is no room for, until there is again."""
         for partition, merge in self.merges.items():
-            self._make_room(self._ticks, partition, has_room=merge.wants_ticks)
-            self._make_room(self._decisions, partition, has_room=merge.wants_decisions)
+            self._make_room(self._bulk_consumer, self._ticks, partition, has_room=merge.wants_ticks)
+            self._make_room(self._consumer, self._decisions, partition, has_room=merge.wants_decisions)
 
     def _messages(self) -> Sequence[Message]:
-        """Wait for a message, and take those that are there with it: `consume` alone waits for a full batch."""
+        """Wait a moment for a decision, and take what is there: `consume` alone waits for a full batch."""
         first = self._consumer.poll(_POLL_S)
-        return [] if first is None else [first, *self._consumer.consume(_BATCH, 0)]
+        others = [] if first is None else [first, *self._consumer.consume(_BATCH, 0)]
+        return [*self._bulk_consumer.consume(_BATCH, 0), *others]
 
     def _take(self, delivery: Delivery) -> None:
         try:
@@ -116,9 +134,9 @@ class Intake:
             else:
                 self._desk.decide(record, cause, now_us)  # which counts why it is ignored
 
-    def _make_room(self, topic: str, partition: int, *, has_room: bool) -> None:
+    def _make_room(self, consumer: Consumer, topic: str, partition: int, *, has_room: bool) -> None:
         place = (topic, partition)
         if has_room is (place not in self._paused):
             return
-        (self._consumer.resume if has_room else self._consumer.pause)([TopicPartition(topic, partition)])
+        (consumer.resume if has_room else consumer.pause)([TopicPartition(topic, partition)])
         self._paused ^= {place}

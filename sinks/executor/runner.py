@@ -209,7 +209,7 @@ class ExecutorRunner:
             self._owned = frozenset()
             if self._remote is not None:
                 self._remote.part(self._clock())
-            self._consumer.close()
+            self._intake.close()
             self._commands.close()
             self._journal.close()
             self._producer.close(_CLOSE_S)
@@ -363,7 +363,7 @@ class ExecutorRunner:
         starts = self._takeover.run(partitions)
         instruments = topic_of(Instrument).full_name(self._settings.topic_prefix)
         starts += [TopicPartition(instruments, number, offset) for number, offset in self._instruments_read.items()]
-        self._consumer.assign(starts)
+        self._intake.assign(starts)
         self._owned = frozenset(partitions)
 
     def _keep(self) -> None:

@@ -40,6 +40,7 @@ def new_engine(bootstrap: str, prefix: str) -> MicroBatchEngine:
         instruments=instruments(),
         clock=lambda: T0,
         fetch_wait_ms=1,
+        fetch_pause_ms=0,
         fetch_bytes=1 << 20,
     )
     engine.codecs = _CODECS  # type: ignore[assignment]

@@ -24,6 +24,24 @@ def test_percentiles_are_those_of_the_nearest_rank_in_milliseconds() -> None:
     }
 
 
+def test_what_was_observed_long_ago_counts_no_more() -> None:
+    """Before so many reports; a name of which nothing is left is not reported."""
+    window = LatencyWindow(reports=2)
+    window.observe("a", 9_000)
+    assert window.gauges()["a.max"] == 9.0
+    window.observe("a", 1_000)
+    window.observe("b", 2_000)
+    assert window.gauges()["a.max"] == 9.0
+
+    window.observe("a", 3_000)
+    assert {name: value for name, value in window.gauges().items() if name.endswith("max")} == {
+        "a.max": 3.0,
+        "b.max": 2.0,
+    }
+    assert window.gauges()["a.max"] == 3.0
+    assert window.gauges() == {}
+
+
 @given(groups=st.lists(st.lists(st.integers(0, 1_000), max_size=12), max_size=6), size=st.integers(1, 8))
 def test_only_the_last_observations_count(groups: list[list[int]], size: int) -> None:
     """However many came at once."""

@@ -58,6 +58,7 @@ async def engine() -> MicroBatchEngine:
         instruments=instruments(),
         clock=lambda: NOW,
         fetch_wait_ms=1,
+        fetch_pause_ms=0,
         fetch_bytes=1 << 20,
     )
     engine.codecs = _CODECS  # type: ignore[assignment]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.subscription_state import Assignment
 from aiokafka.structs import TopicPartition
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
@@ -23,6 +25,37 @@ def test_a_fetch_waits_long_only_where_no_partition_is_left_out(wait_ms: int, un
     fetcher.wait_ms = wait_ms
 
     assert fetcher._fetch_max_wait_ms == waits_ms
+
+
+@pytest.mark.parametrize(("highwater", "is_paused"), [(7, True), (None, True), (8, False)])
+async def test_a_pause_follows_an_answer_unless_more_was_there(
+    monkeypatch: pytest.MonkeyPatch, highwater: int | None, is_paused: bool
+) -> None:
+    """What comes in the pause is one batch; who is behind does not pause, nor who was told nothing."""
+    loop = asyncio.get_running_loop()
+    now_s, slept, answers = 100.0, [], iter([False, True, True])
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    async def answer(*_: Any) -> bool:
+        return next(answers)
+
+    monkeypatch.setattr(loop, "time", lambda: now_s)
+    monkeypatch.setattr("processors.microbatch.transport.asyncio.sleep", sleep)
+    monkeypatch.setattr(Fetcher, "_proc_fetch_request", answer)
+    fetcher = PatientFetcher.__new__(PatientFetcher)
+    fetcher.pause_s, fetcher.ready_s = 0.005, {}
+    assignment = SimpleNamespace(state_value=lambda _: SimpleNamespace(highwater=highwater))
+    request = SimpleNamespace(topics=[("market.ticks", [(0, 7, 1 << 20)])])
+
+    for _ in range(2):
+        await fetcher._proc_fetch_request(assignment, 1, request)
+    assert slept == []
+    now_s += 0.002
+    await fetcher._proc_fetch_request(assignment, 1, request)
+
+    assert slept == ([pytest.approx(0.003)] if is_paused else [])
 
 
 async def test_a_position_that_is_looked_up_does_not_end_the_worker() -> None:
