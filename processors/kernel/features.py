@@ -17,7 +17,7 @@ import numpy as np
 
 from processors.kernel.names import Names
 from processors.kernel.samples import MidSamples, trusted_mid2
-from processors.kernel.steprows import TRADE, StepRows
+from processors.kernel.steprows import TRADE, StepRows, joined
 from processors.kernel.steps import BookView, Emit, GapStep, GridStep, State, Step, TradeStep
 from schemas.enums import Side
 from schemas.records import BookLevel, FeatureVector, Market
@@ -126,7 +126,7 @@ class FeatureBuilder:
     def _count_rows(self) -> None:
         if not self._rows:
             return
-        rows, self._rows = np.concatenate(self._rows), []
+        rows, self._rows = joined(self._rows), []
         trades = rows[rows["kind"] == TRADE]
         sides, sizes = 2 * trades["market"] + trades["is_buy"], trades["size"]
         # In two halves: sums of sizes may not fit 64 bits, as sizes do.

@@ -13,7 +13,7 @@ from processors.kernel.names import Names
 from processors.kernel.steps import GridStep, Step, TradeStep, WatermarkStep
 from schemas.enums import Side
 
-__all__ = ["GAP", "GRID", "STEP", "TRADE", "WATERMARK", "StepRows", "step_rows"]
+__all__ = ["GAP", "GRID", "STEP", "TRADE", "WATERMARK", "StepRows", "joined", "step_rows"]
 
 TRADE, WATERMARK, GAP, GRID = range(4)
 
@@ -35,13 +35,25 @@ _NO_TRADE = (0, 0, 0)
 
 def step_rows(steps: Sequence[Step | StepRows], names: Names) -> NDArray[np.void]:
     """Give steps, those that are rows already among them, as rows of `STEP`."""
-    parts: list[StepRows] = [np.zeros(0, STEP)]
+    parts: list[StepRows] = []
     for is_rows, run in groupby(steps, key=lambda step: isinstance(step, np.ndarray)):
         if is_rows:
             parts += cast(Iterable[StepRows], run)
         else:
             parts.append(np.array([_row(step, names) for step in cast(Iterable[Step], run)], STEP))
-    return parts[1] if len(parts) == 2 else np.concatenate(parts)
+    return joined(parts)
+
+
+def joined(parts: Sequence[StepRows]) -> StepRows:
+    """Give rows as one array; NumPy's own concatenation thinks about the fields for as long as a batch takes."""
+    if len(parts) == 1:
+        return parts[0]
+    rows = np.empty(sum(map(len, parts)), STEP)
+    at = 0
+    for part in parts:
+        rows[at : at + len(part)] = part
+        at += len(part)
+    return rows
 
 
 def _row(step: Step, names: Names) -> tuple[int, ...]:
