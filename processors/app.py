@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaConnectionError
 from faust.types import TP
 
 from infra.runtime.exposition import exposition
+from infra.runtime.interpreter import settle
 from processors.agents.bars import bars
 from processors.agents.features import features
 from processors.agents.inference import make_inference
@@ -29,7 +30,7 @@ from processors.microbatch.reports import publish_metrics
 from processors.microbatch.selftest import install_connection, takes_prebuilt
 from processors.microbatch.task import Batch
 from processors.microbatch.transport import REQUEST_TIMEOUT_S
-from processors.startup import configured, describe, prepare, refusal, settle, web_port
+from processors.startup import configured, describe, prepare, refusal, stop_spinner, web_port
 from schemas.errors import FlashMMError
 
 __all__ = ["app"]
@@ -141,6 +142,7 @@ async def working() -> None:
     """Send what the stages emit, snapshot their state, follow the account, renew the lease, report, let time pass."""
     describe(engine, settings, is_batching=is_batching, is_lean=is_lean)
     settle()
+    stop_spinner()
     engine.end_of_log = _end_of_log
     await engine.guarded(
         engine.publisher.run(app.producer._ensure_producer()),  # noqa: SLF001  Faust has no public way to its producer

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import socket
 import sys
@@ -32,13 +31,11 @@ from schemas.instruments import DEFAULT_PATH, Instruments
 from schemas.registry import Registry
 from schemas.topics import TOPICS, topic_of
 
-__all__ = ["configured", "describe", "load_model", "pipeline_config", "prepare", "settle", "stage_set_of"]
+__all__ = ["configured", "describe", "load_model", "pipeline_config", "prepare", "stage_set_of", "stop_spinner"]
 
 log = structlog.stdlib.get_logger(__name__)
 
 _WEB_PORT = 6066  # Faust's own
-_SWITCH_S = 0.0005
-_GC_THRESHOLD = 20_000  # new objects; Python's 700 is reached every few batches
 
 
 def configured() -> tuple[Settings, MicroBatchEngine]:
@@ -221,21 +218,7 @@ def _check_topics(settings: Settings) -> None:
             )
 
 
-def settle() -> None:
-    """Fit the interpreter to short work in two threads, once everything is loaded.
-
-    What is loaded stays: the collector need not look at it again, which takes it a tenth of a second. A thread that
-    comes back from compiled code or a socket waits for the other to let go: half a millisecond at most, where Python's
-    own five would be a good part of a tick's way.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_GC_THRESHOLD)
-    sys.setswitchinterval(_SWITCH_S)
-    _stop_spinner()
-
-
-def _stop_spinner() -> None:
+def stop_spinner() -> None:
     """Take Faust's progress spinner out of logging: it turns with every debug line, so all libraries make them all."""
     root = logging.getLogger()
     levels = [handler.level for handler in root.handlers if not isinstance(handler, SpinnerHandler)]

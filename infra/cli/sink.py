@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from infra.runtime.interpreter import settle
 from infra.runtime.logging import configure_logging
 from infra.runtime.settings import Settings, load_settings
 from schemas.enums import Mode
@@ -51,6 +52,7 @@ def executor(
     runner = ExecutorRunner(settings, stop=stop)
     _banner(f"executor of account {settings.account}: {runner.banner}")
     stop.on_signals()
+    settle()
     runner.run()
 
 
@@ -65,6 +67,7 @@ def _run_connector(connector: Connector, settings: Settings) -> None:
     runner = SinkRunner(connector, settings, stop=stop)
     _banner(f"sink {connector.name}: {', '.join(connector.topics)} from Kafka at {settings.kafka_bootstrap}")
     stop.on_signals()
+    settle()
     runner.run()
 
 
