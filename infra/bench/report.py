@@ -144,10 +144,9 @@ These stayed:
 - A read waits for a mebibyte of a large frame, or for its rest: 0.6 times the reads.
 - A fetch waits at the broker for as long as that delays nothing: with the last but one an idle worker takes 0.24 times
   the CPU.
-
-- With all stages, trades go from stage to stage as rows and not as records, and the executor leaves the ticks of markets
-  that it does not trade in columns. Before, at 10,000 ticks/s, both fell behind: 14.8 s from tick to order at p99 of a
-  run of 40 s, and growing.
+- With all stages, trades go from stage to stage as rows and not as records, and the executor leaves the ticks of
+  markets that it does not trade in columns. Before, at 10,000 ticks/s, both fell behind: 14.8 s from tick to order at
+  p99 of a run of 40 s, and growing.
 - A worker that is level with the log pauses for a few milliseconds after each answer: while ticks come all the time
   a fetch was answered with the few of the last moment, and each batch costs its passes of the loop, its produce
   requests and the broker's time again, whether it has three ticks or hundreds.
