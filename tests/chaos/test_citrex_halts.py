@@ -15,6 +15,7 @@ import pytest
 
 from infra.local.jvm_kafka import JvmKafka
 from infra.local.process import wait_until
+from infra.runtime.clock import wall_clock_us
 from schemas.enums import OrderAction, TimeInForce
 from schemas.records import OrderIntent
 from tests.chaos.citrex_platform import Platform
@@ -78,6 +79,7 @@ def test_flatten_leaves_neither_orders_nor_positions_and_holds_over_a_kill(platf
     """By orders that take and only reduce; who is killed and comes back places nothing but those. Books stay equal."""
     halted = flashmm(platform, "halt", "flatten", "--yes", "--wait", "20", "--json")
     assert halted.returncode == 0, halted.stderr
+    heard_us = wall_clock_us() + 1_000_000
     (executor,) = (child for child in platform.children if child.name == "executor")
     executor.kill()
     platform.executor()
@@ -87,7 +89,8 @@ def test_flatten_leaves_neither_orders_nor_positions_and_holds_over_a_kill(platf
     assert is_flat, (held(platform), platform.open_orders(), platform.alerts(), platform.children[-1].log_tail())
     command = json.loads(halted.stdout)["command_id"]
     intents = platform.read(OrderIntent)
-    at = max(i.ts_intent for i in intents if i.decision_id == command and i.action is OrderAction.CANCEL)
+    cancels = [i.ts_intent for i in intents if i.decision_id == command and i.action is OrderAction.CANCEL]
+    at = max(cancels, default=heard_us)  # nothing may have rested at that moment
     after = [i for i in intents if i.action is OrderAction.PLACE and i.ts_intent > at]
     assert all(i.time_in_force is TimeInForce.IOC and i.reduce_only for i in after)
     platform.settle()
