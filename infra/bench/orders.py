@@ -42,7 +42,7 @@ def tick_to_order(
         workers.wait_owned(_READY_S)
         before = len(workers.samples)
         pacer = start_pacer(run, rate, seconds, markets, books=_VENUE)
-        earlier = orders = 0
+        earlier = 0
         while pacer.is_alive:
             workers.poll()
             executor.child.check()

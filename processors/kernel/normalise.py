@@ -178,10 +178,8 @@ class Normaliser:
         for name, reason in _COUNTS.items():
             if reason is not None and done[name]:
                 counters.rejected[reason] = counters.rejected.get(reason, 0) + int(done[name])
-        if self._is_stepwise:
-            cursor.steps += lane.steps_of(steps)
-        elif len(steps):
-            cursor.steps.append(steps)
+        if len(steps):
+            cursor.steps += lane.steps_of(steps) if self._is_stepwise else [steps]
         return at
 
     def _is_provided(self, columns: TickColumns, row: int) -> bool:
