@@ -93,10 +93,11 @@ def decision(market: Market, ts_grid: int, bid: int, ask: int, of: int) -> Quote
 
 
 def quote(kafka: Kafka, worker: str, start_us: int) -> None:
-    """Write what a feed and a worker would: a book, then decisions that move, and prints that fill some of them."""
+    """Write what a feed and a worker would, when its time comes: a book, decisions that move, prints that fill some."""
     random = Random(worker)
     message = 0
     for ts_grid in range(start_us, start_us + 8 * GRID_US, GRID_US):
+        eventually(lambda due=ts_grid: grid_now_us() >= due)
         for market, (mid_text, size_text) in WORKERS[worker].items():
             partition, mid, of = partition_of(market), price(mid_text), size(size_text)
             tick_size = instrument_of(market).tick
@@ -162,12 +163,15 @@ def test_the_cap_of_an_account_holds_over_all_its_markets(
         workers = [threading.Thread(target=quote, args=(Kafka(settings), worker, start_us)) for worker in WORKERS]
         for worker in workers:
             worker.start()
-        most = 0
-        while any(worker.is_alive() for worker in workers):
-            most = max(most, worst(kafka))
-        assert 0 < most <= cap
-        eventually(lambda: _count(kafka, "denied_gross_notional") > 0)
-        assert worst(kafka) <= cap
+        seen: list[int] = []
+
+        def all_is_said() -> bool:
+            seen.append(worst(kafka))
+            ended = not any(worker.is_alive() for worker in workers)
+            return ended and seen[-1] > 0 and _count(kafka, "denied_gross_notional") > 0
+
+        eventually(all_is_said)
+        assert max(seen) <= cap
     assert _count(kafka, "fills") > 0
     assert {p.market for n in range(PARTITIONS) for p in kafka.read(Position, n)} >= set(MARKETS)
 
