@@ -28,13 +28,20 @@ class Bookkeeping:
         self._waiting: list[ExecutionReport] = []
 
     def intents(self, orders: Orders) -> None:
-        """Write what is about to be asked of the venue."""
-        self._journal.write([self._outgoing(intent) for intent in orders.intents])
+        """Write what is about to be asked of the venue, and the fills that it stands on."""
+        with self._journal.together():
+            self.book()
+            self._journal.write([self._outgoing(intent) for intent in orders.intents])
 
     def add(self, reports: Sequence[ExecutionReport]) -> None:
         """Take executions to write; until they are written, positions are those from before them."""
         self._waiting += reports
         if len(self._waiting) >= _MOST_WAITING:
+            self.flush()
+
+    def book(self) -> None:
+        """Write the executions that wait if there is a fill among them: decisions stand on what is booked."""
+        if any(report.last_size for report in self._waiting):
             self.flush()
 
     def flush(self) -> None:

@@ -22,9 +22,10 @@ from sinks.runner import is_record
 __all__ = ["Intake"]
 
 _BATCH = 1_000
-_POLL_S = 0.005
+_POLL_S = 0.01
+_POLL_WAITING_S = 0.001  # for the ticks that a decision names
 # A fetch of ticks that is answered for every one of them costs the broker more than the ticks do.
-_TICK_BYTES = 16 * 1024
+_IN_BULK = {"fetch.min.bytes": 32 * 1024, "fetch.wait.max.ms": 15}
 
 
 class Intake:
@@ -53,7 +54,7 @@ class Intake:
         self._consumer = consumer
         # Decisions must not wait for ticks, which come in bulk, nor ticks come one by one because decisions do.
         group = f"{settings.topic_prefix}flashmm-executor-ticks"
-        self._bulk_consumer = Consumer(consumer_config(settings, group, **{"fetch.min.bytes": _TICK_BYTES}))
+        self._bulk_consumer = Consumer(consumer_config(settings, group, **_IN_BULK))
         self._decoder = decoder
         self._desk = desk
         self._clock = clock
@@ -114,7 +115,8 @@ class Intake:
 
     def _messages(self) -> Sequence[Message]:
         """Wait a moment for a decision, and take what is there: `consume` alone waits for a full batch."""
-        first = self._consumer.poll(_POLL_S)
+        is_waiting = any(merge.has_decision for merge in self.merges.values())
+        first = self._consumer.poll(_POLL_WAITING_S if is_waiting else _POLL_S)
         others = [] if first is None else [first, *self._consumer.consume(_BATCH, 0)]
         return [*self._bulk_consumer.consume(_BATCH, 0), *others]
 

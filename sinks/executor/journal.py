@@ -10,7 +10,8 @@ from __future__ import annotations
 import fcntl
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -28,6 +29,7 @@ __all__ = ["Journal"]
 
 _KINDS: tuple[type[Record], ...] = (OrderIntent, ExecutionReport, Position, Balance, Command)
 _ANSWER_S = 10.0
+_REST_S = 0.003
 _MOCK_CLUSTER = "mockCluster"
 _LATE = frozenset({KafkaError._MSG_TIMED_OUT, KafkaError._TIMED_OUT})  # noqa: SLF001
 _FENCED = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH})  # noqa: SLF001  librdkafka spells it so
@@ -61,6 +63,9 @@ class Journal:
         # When the write under way began; opening is waited for.
         self._since_s = math.inf
         self._lock: IO[str] | None = None
+        self._is_grouping = False
+        self._is_begun = False
+        self._ended_s = -math.inf
         self._ends: dict[tuple[type[Record], int], int] = {}
         self._producer: Producer | None = None
         self._writer = RecordWriter(settings, _KINDS)
@@ -105,17 +110,37 @@ class Journal:
         """
         if not records:
             return []
-        producer = self._opened
-        self._since_s = time.monotonic()
-        if self._lock is None:
-            self._answered(producer.begin_transaction)
-        offsets = self._produced(records)
-        if then is not None:
-            self._produced(then(offsets))
-        if self._lock is None:
-            answer_s = min(_ANSWER_S, self._patience_s)
-            self._answered(lambda: producer.commit_transaction(answer_s))
+        with self._transaction():
+            self._begin()
+            offsets = self._produced(records)
+            if then is not None:
+                self._produced(then(offsets))
         return offsets
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Write all that is written within in one transaction, committed at its end: each costs as much as another.
+
+        Raises:
+            StateError: already within such a one, which would not be committed yet when this one ends.
+            Fenced, ServiceUnavailable, TerminalError: as `write` does.
+        """
+        if self._is_grouping:
+            raise StateError("what is written together is not committed before its end")
+        with self._transaction():
+            yield
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        if self._is_grouping:
+            yield
+            return
+        self._is_grouping = True
+        try:
+            yield
+        finally:
+            self._is_grouping = False
+        self._commit()
 
     def keep(self, topic: str, states: Mapping[int, tuple[str, bytes]]) -> None:
         """Write states, key and value by partition; nobody can who does not have the account any more.
@@ -127,17 +152,13 @@ class Journal:
         """
         if not states:
             return
-        producer = self._opened
-        self._since_s = time.monotonic()
-        if self._lock is None:
-            self._answered(producer.begin_transaction)
-        for partition, (key, value) in states.items():
-            record: dict[str, Any] = {"value": value, "key": key.encode(), "partition": partition}
-            self._answered(partial(producer.produce, topic, **record))
-        if self._lock is None:
-            self._answered(lambda: producer.commit_transaction(_ANSWER_S))
-        else:
-            producer.flush(_ANSWER_S)  # on the mock broker a checkpoint that is lost costs a longer replay
+        with self._transaction():
+            self._begin()
+            for partition, (key, value) in states.items():
+                record: dict[str, Any] = {"value": value, "key": key.encode(), "partition": partition}
+                self._answered(partial(self._opened.produce, topic, **record))
+        if self._lock is not None:
+            self._opened.flush(_ANSWER_S)  # on the mock broker a checkpoint that is lost costs a longer replay
 
     def end_of(self, kind: type[Record], partition: int) -> int:
         """Give the offset after the last record of a kind that was written to a partition; 0 where none was."""
@@ -153,6 +174,24 @@ class Journal:
         if self._producer is None:
             raise StateError("the journal is not open")
         return self._producer
+
+    def _begin(self) -> None:
+        producer = self._opened
+        self._since_s = time.monotonic()
+        if self._lock is not None or self._is_begun:
+            return
+        # Right behind another one it would be refused, while the broker ends that, and be tried again 20 ms later.
+        time.sleep(max(0.0, self._ended_s + _REST_S - self._since_s))
+        self._answered(producer.begin_transaction)
+        self._is_begun = True
+
+    def _commit(self) -> None:
+        if not self._is_begun:
+            return
+        producer, answer_s = self._opened, min(_ANSWER_S, self._patience_s)
+        self._answered(lambda: producer.commit_transaction(answer_s))
+        self._is_begun = False
+        self._ended_s = time.monotonic()
 
     def _produced(self, records: Sequence[Outgoing]) -> list[int]:
         try:
@@ -179,11 +218,19 @@ class Journal:
                 raise self._error(error) from failure
 
     def _error(self, error: KafkaError) -> Exception:
-        if error.code() in _FENCED:
+        if error.code() in _FENCED or (error.txn_requires_abort() and self._is_fenced()):
             return Fenced(self._owner)
         if error.retriable() or error.code() in _LATE:
             return ServiceUnavailable("Kafka", self._settings.kafka_bootstrap, error.str())
         return TerminalError(f"Kafka refused the journal of {self._owner}: {error.str()}. See the broker's log")
+
+    def _is_fenced(self) -> bool:
+        """Ask whether another has the account: Kafka 4.1 calls it an unknown error while it is fencing."""
+        try:
+            self._opened.abort_transaction(_ANSWER_S)
+        except KafkaException as failure:
+            return failure.args[0].code() in _FENCED
+        return False
 
     def _locked(self, path: Path) -> IO[str]:
         path.parent.mkdir(parents=True, exist_ok=True)

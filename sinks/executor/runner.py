@@ -63,6 +63,7 @@ _COMPONENT = "executor"
 _POLL_S = 0.01
 _METRICS_US = 1_000_000
 _VALUED_US = 1_000_000
+_SENDING_US = 30_000
 _CLOSE_S = 3.0
 _TOPICS = (
     "market.ticks",
@@ -88,13 +89,6 @@ def venue_of(settings: Settings, listings: Listings, clock: Clock = wall_clock_u
             return DryRunVenue()
         case Mode.CITREX:
             return citrex_venue(settings, listings, clock)
-
-
-def _is_due(last_us: int, interval_us: int, now_us: int) -> bool:
-    """Tell whether something that can wait is to be written: halfway between grid points, where no decision waits."""
-    passed_us = now_us - last_us
-    is_quiet = now_us % GRID_US >= GRID_US // 2
-    return passed_us >= (interval_us if is_quiet else 2 * interval_us)
 
 
 class ExecutorRunner:
@@ -133,6 +127,7 @@ class ExecutorRunner:
         self._remote = keeper_of(self._desk, self._note)
         self._money = self._desk.count_money(starting_of(settings))
         self._valued_us = 0
+        self._sent_us = self._tidied_us = 0
         self._supervisor = supervisor_of(settings, self._desk)
         self._commands = CommandLog(settings, self._supervisor, mode, account, clock)
         self._latency = LatencyWindow()
@@ -231,26 +226,25 @@ class ExecutorRunner:
         self._obey()
         self._intake.read()
         self._follow_all()
-        self._books.flush()
         now_us = self._clock()
         if not self._supervisor.is_silent:
             events = self._desk.venue.poll(now_us)
-            self._books.reports(self._desk.take(events))
+            self._books.add(self._desk.take(events))
+            self._books.book()
             self._books.settle(events, now_us)
         if self._remote is not None:
             self._remote.attend(now_us, is_silent=self._supervisor.is_silent)
-        self._value(now_us)
+        self._money.observe(now_us)
         for merge in self._intake.merges.values():
             self._mind_silence(merge, now_us)
         self._intake.make_room()
-        if _is_due(self._kept_us, self._settings.snapshot_interval_ms * 1_000, now_us):
-            self._keep()
+        self._tidy_up(now_us)
         if now_us - self._metrics_us >= _METRICS_US:
             self._publish_metric()
 
     def _obey(self) -> None:
         """Do what the ladder and the breakers ask for, before anything else is decided."""
-        self._books.flush()
+        self._books.book()
         self._commands.follow()
         now_us = self._clock()
         self._supervisor.hear(is_heard=self._commands.is_heard(now_us))
@@ -308,7 +302,7 @@ class ExecutorRunner:
     def _decide(self, decision: QuoteDecision, cause: Cause) -> None:
         if self._commands.follow():
             self._obey()
-        self._books.flush()
+        self._books.book()
         now_us = self._clock()
         self._listings.advance(now_us)
         self._line_up(self._desk.decide(decision, cause, now_us))
@@ -341,21 +335,29 @@ class ExecutorRunner:
             return
         orders = Orders(tuple(self._outbox))
         self._outbox.clear()
-        self._books.flush()
         self._books.intents(orders)
-        now_us = self._clock()
+        self._sent_us = now_us = self._clock()
         for intent in orders.intents:
             if intent.action is OrderAction.PLACE and intent.reason != OrderReason.FLATTENED:
                 self._latency.observe("tick_to_order", now_us - intent.ts_cause)
                 self._supervisor.observe_latency(now_us - intent.ts_cause, now_us)
         self._books.add(self._desk.submit(orders, now_us))
 
-    def _value(self, now_us: int) -> None:
-        """Value everything at the latest prices, and write once a second what that has changed."""
-        self._money.observe(now_us)
-        if _is_due(self._valued_us, _VALUED_US, now_us):
-            self._valued_us = now_us
-            self._books.money(self._money.revalued(now_us), now_us)
+    def _tidy_up(self, now_us: int) -> None:
+        """Write what can wait, in one transaction; not while other partitions' decisions of a grid point may come."""
+        since_us = now_us - self._sent_us
+        if since_us < _SENDING_US and now_us - self._tidied_us < GRID_US:
+            return
+        self._tidied_us = now_us
+        # The later it is, the nearer is the next grid point.
+        patience = 1 if since_us < GRID_US // 2 else 2
+        with self._journal.together():
+            self._books.flush()
+            if now_us - self._valued_us >= patience * _VALUED_US:
+                self._valued_us = now_us
+                self._books.money(self._money.revalued(now_us), now_us)
+            if now_us - self._kept_us >= patience * self._settings.snapshot_interval_ms * 1_000:
+                self._keep()
 
     def _take_over(self) -> None:
         """Restore every partition from the log, then read on: decisions from now, ticks from where the venue stands."""
