@@ -123,7 +123,7 @@ async def ticks(stream: Any) -> None:
             chain = agent.fun(chain)
     try:
         async for batch in chain:
-            engine.publish(batch)
+            engine.publish(batch, has_more=not stream.channel.queue.empty())
             await engine.pace()
     except Exception as error:  # noqa: BLE001  Faust would acknowledge the event and restart the agent
         engine.fail(error)

@@ -180,8 +180,8 @@ class Settings(BaseSettings):
         5,
         ge=0,
         le=1_000,
-        description="Between an answer with records and the next fetch, where no more was known to be there: what "
-        "comes meanwhile is one batch.",
+        description="Least time between an answer with records and the next fetch, where no more was known to be "
+        "there: what comes meanwhile is one batch. A busy worker pauses for as long as the last answer kept it busy.",
     )
     session_timeout_ms: int = Field(
         10_000, ge=6_000, le=30_000, description="A worker silent for so long is dead, and others take its partitions."

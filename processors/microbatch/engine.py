@@ -63,6 +63,7 @@ class MicroBatchEngine:
     Attributes:
         account: Positions and executions that were read and are not applied yet.
         trading_publisher, publisher: Of `trading.*` and of all the rest; decisions never wait behind market data.
+        worked_us: What the stages have taken so far, from a decoded batch to what is queued of it.
         end_of_log: Gives where a partition of the ticks ended when it was last fetched, None where that is unknown.
     """
 
@@ -107,6 +108,7 @@ class MicroBatchEngine:
         self.tasks: dict[int, PartitionTask] = {}
         self.failed: BaseException | None = None
         self.watchdog = Watchdog(clock())
+        self.worked_us = self._began_us = 0
         self._generation = -1
         self._restoring = asyncio.Lock()
 
@@ -188,7 +190,7 @@ class MicroBatchEngine:
         ticks = self._decoded(task.partition, fetched, keep)
         columns = ticks.columns
         task.position = fetched.next
-        task.last_record_us = now = self.clock()
+        task.last_record_us = self._began_us = now = self.clock()
         newest = _newest_us(columns)
         if newest is not None:
             self.watchdog.heard(task.partition, newest, now)
@@ -205,13 +207,16 @@ class MicroBatchEngine:
             dead_letter(self, partition, TICKS, int(offsets[row]), values.value(row) or b"", error)
         return Ticks(offsets, columns)
 
-    def publish(self, batch: Batch) -> None:
-        """Queue what the stages emitted for a batch."""
+    def publish(self, batch: Batch, *, has_more: bool) -> None:
+        """Queue what the stages emitted for a batch; where more is at hand, what has time is sent with that."""
         for output in batch.task.to_publish():
             if isinstance(output, Rows):
-                self._send_rows(output, batch.task)
+                self._send_rows(output, batch.task, has_more=has_more)
             else:
-                self.send(output.record, batch.task.partition, output.ts_trigger)
+                self.send(output.record, batch.task.partition, output.ts_trigger, has_more=has_more)
+        if not has_more:
+            self.publisher.send_held()
+        self.worked_us += self.clock() - self._began_us
 
     async def pace(self) -> None:
         """Wait while too much is unpublished; let the other tasks run."""
@@ -221,20 +226,22 @@ class MicroBatchEngine:
         for _ in range(_TURNS_TO_SEND if self.trading_publisher.pending else 1):
             await asyncio.sleep(0)
 
-    def send(self, record: Record, partition: int, ts_trigger: int) -> None:
+    def send(self, record: Record, partition: int, ts_trigger: int, *, has_more: bool = False) -> None:
         """Queue a record for its topic."""
         name = _LATENCY_NAMES.get(type(record), "")
-        value = self.codecs[type(record)].encode(record)
-        publisher = self.trading_publisher if isinstance(record, QuoteDecision) else self.publisher
-        publisher.add(self.topic(type(record)), partition, Pending(self._key(record), value, ts_trigger, name))
+        pending = Pending(self._key(record), self.codecs[type(record)].encode(record), ts_trigger, name)
+        if isinstance(record, QuoteDecision):
+            self.trading_publisher.add(self.topic(QuoteDecision), partition, pending)
+        else:
+            self.publisher.add(self.topic(type(record)), partition, pending, has_more=has_more)
 
-    def _send_rows(self, rows: Rows, task: PartitionTask) -> None:
+    def _send_rows(self, rows: Rows, task: PartitionTask, *, has_more: bool) -> None:
         values = rows.encode(self.codecs[rows.record])
         for venue, symbol in task.pipeline.names.markets[len(task.keys) :]:
             task.keys.append(self.instruments.group(venue, symbol).encode())
         market, ts_trigger = (np.ascontiguousarray(rows.values[name]) for name in ("market", "ts_trigger"))
         block = Block(values.data, values.ends, task.keys, market, ts_trigger, _LATENCY_NAMES.get(rows.record, ""))
-        self.publisher.add(self.topic(rows.record), task.partition, block)
+        self.publisher.add(self.topic(rows.record), task.partition, block, has_more=has_more)
 
     async def drain(self) -> None:
         """Wait until everything queued before this call is acknowledged."""

@@ -32,6 +32,7 @@ __all__ = ["Pending", "Publisher"]
 _MAX_BATCH_BYTES = 900_000  # below the broker's default max.message.bytes of 1 MiB, with room for the header
 _MAX_UNDER_WAY = 2  # in the producer: one at the broker, one ready
 _WORTH_BYTES = 100_000
+_HELD_S = 0.005
 _JOINED_BYTES = 4 * _MAX_BATCH_BYTES
 
 
@@ -146,9 +147,13 @@ class Publisher:
         self._failed: asyncio.Future[None] | None = None
         self._waiters: list[asyncio.Future[None]] = []
         self._window = Window()
+        self._held: asyncio.TimerHandle | None = None
 
-    def add(self, topic: str, partition: int, records: Pending | Block) -> None:
-        """Queue a record or a block of them; sent soon. Never waits: callers pace themselves by `wait_for_room`."""
+    def add(self, topic: str, partition: int, records: Pending | Block, *, has_more: bool = False) -> None:
+        """Queue a record or a block of them; sent soon. Never waits: callers pace themselves by `wait_for_room`.
+
+        With `has_more` it waits for what comes with it: until `send_held`, or some milliseconds, or until it is large.
+        """
         lane = self._lanes.get((topic, partition))
         if lane is None:
             lane = self._lanes[topic, partition] = _Lane(topic, partition, self._priority_of(topic))
@@ -158,8 +163,22 @@ class Publisher:
         lane.moved.set()
         self._pending += records.count
         self._bytes += records.size
-        if self._producer is not None and lane.sender is None:
+        if self._producer is None or lane.sender is not None:
+            return
+        if not has_more or lane.waiting_bytes >= _WORTH_BYTES:
             self._start(lane)
+        elif self._held is None:
+            self._held = asyncio.get_running_loop().call_later(_HELD_S, self.send_held)
+
+    def send_held(self) -> None:
+        """Send what was held for more."""
+        if self._held is None:
+            return
+        self._held.cancel()
+        self._held = None
+        for lane in self._lanes.values():
+            if lane.waiting and lane.sender is None:
+                self._start(lane)
 
     @property
     def pending(self) -> int:

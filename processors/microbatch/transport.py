@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping
 from contextlib import suppress
 from itertools import chain, zip_longest
 from typing import Any, Protocol, cast
@@ -26,6 +26,7 @@ from aiokafka.errors import IllegalStateError
 from aiokafka.structs import TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+from mode.services import WaitResults
 
 from processors.microbatch.batches import BatchingPartitionRecords, FetchedBatch
 
@@ -36,6 +37,8 @@ REQUEST_TIMEOUT_S = 40.0
 
 _RESTORE_TIMEOUT_S = REQUEST_TIMEOUT_S * 0.75
 _HAND_OVER_TIMEOUT_S = 5.0
+_SHARE = 2  # of the time that an answer keeps the worker busy, the stages take about half
+_LONGEST_PAUSE = 4  # times the least
 _IDLE_WAIT_MS = 100  # as long as a seek, or a new assignment, may have to wait for its first fetch
 
 
@@ -45,6 +48,7 @@ class Engine(Protocol):
     fetch_wait_ms: int
     fetch_pause_ms: int
     fetch_bytes: int
+    worked_us: int
 
     def is_batched(self, topic: str) -> bool:
         """Tell whether a topic's events are batches."""
@@ -80,17 +84,21 @@ class PatientFetcher(Fetcher):  # type: ignore[misc]  # aiokafka ships no types
 
     While records come all the time a fetch is answered at once, with those of the moment that the last answer took:
     batches of a few records, each of which costs worker and broker as much as one of hundreds. So after an answer the
-    next fetch waits for the rest of the pause, unless more was known to be there.
+    next fetch waits for the rest of the pause, unless more was known to be there: for as long as the last answer kept
+    the stages busy, or they would take all of the machine's time for ever smaller batches, and everything would wait.
 
     Attributes:
         wait_ms: The short wait.
-        pause_s: Between an answer with records and the next fetch.
-        ready_s: When that of each broker is over, by the loop's clock.
+        pause_s: The least between an answer with records and the next fetch.
+        worked_s: Gives for how long the stages have worked so far.
+        ready_s: When the pause of each broker is over, by the loop's clock.
     """
 
     wait_ms: int
     pause_s: float
+    worked_s: Callable[[], float]
     ready_s: dict[int, float]
+    _counted_s: float = 0.0
 
     async def _proc_fetch_request(self, assignment: Any, node_id: int, request: Any) -> bool:
         now_s = asyncio.get_running_loop().time
@@ -99,7 +107,9 @@ class PatientFetcher(Fetcher):  # type: ignore[misc]  # aiokafka ships no types
             await asyncio.sleep(rest_s)
         has_records = cast(bool, await super()._proc_fetch_request(assignment, node_id, request))
         if has_records:
-            self.ready_s[node_id] = now_s() + self.pause_s
+            worked_s = self.worked_s()
+            busy_s, self._counted_s = worked_s - self._counted_s, worked_s
+            self.ready_s[node_id] = now_s() + max(self.pause_s, min(_SHARE * busy_s, _LONGEST_PAUSE * self.pause_s))
         return has_records
 
     @property
@@ -144,6 +154,7 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # f
         fetcher.__class__ = PatientFetcher
         engine = cast(Engine, self.app.engine)
         fetcher.wait_ms, fetcher.pause_s = engine.fetch_wait_ms, engine.fetch_pause_ms / 1_000
+        fetcher.worked_s = lambda: engine.worked_us / 1e6
         fetcher.ready_s = {}
 
     async def _fetch_records(
@@ -208,6 +219,18 @@ class _ReadOffsets(defaultdict[TP, "int | None"]):
         return None if self._engine.is_batched(tp.topic) else super().__getitem__(tp)
 
 
+class _Begun:
+    """A coroutine that was begun, to await the rest of it: what it waits for first is passed on."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any], awaited: Any) -> None:
+        self._coroutine = coroutine
+        self._awaited = awaited
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        yield self._awaited
+        return (yield from self._coroutine.__await__())
+
+
 class Consumer(driver.Consumer):  # type: ignore[misc]
     """Faust's consumer, with positions and commits from the engine."""
 
@@ -218,6 +241,25 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
     @property
     def _engine(self) -> Engine:
         return cast(Engine, self.app.engine)
+
+    async def wait_first(self, *waits: Any, timeout: float | None = None) -> Any:
+        """Wait until one of these is done; where the first need not wait, as a delivery seldom must, at once.
+
+        Stock, every message that is handed over makes four tasks, and the others of its answer stand behind them.
+        """
+        if not all(isinstance(wait, Coroutine) for wait in waits):
+            return await super().wait_first(*waits, timeout=timeout)
+        first, *others = waits
+        begun: _Begun | None = None
+        try:
+            begun = _Begun(first, first.send(None))
+        except StopIteration as done:
+            return WaitResults([first], [done.value], stopped=False)
+        finally:
+            if begun is None:
+                for other in others:
+                    other.close()
+        return await super().wait_first(begun, *others, timeout=timeout)
 
     def _new_consumer_thread(self) -> _ConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)

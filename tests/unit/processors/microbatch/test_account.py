@@ -38,7 +38,7 @@ class Sent:
     def __init__(self) -> None:
         self.records: list[Pending] = []
 
-    def add(self, _topic: str, _partition: int, record: Pending) -> None:
+    def add(self, _topic: str, _partition: int, record: Pending, **_: bool) -> None:
         self.records.append(record)
 
 

@@ -36,8 +36,13 @@ class Sent:
         self.records: list[tuple[str, int, Pending]] = []
         self.pending = 0
         self.is_full = False
+        self.is_holding = False
 
-    def add(self, topic: str, partition: int, record: Pending) -> None:
+    def send_held(self) -> None:
+        self.is_holding = False
+
+    def add(self, topic: str, partition: int, record: Pending, *, has_more: bool = False) -> None:
+        self.is_holding |= has_more
         self.records.append((topic, partition, record))
 
     def of(self, kind: type) -> list[object]:
@@ -173,3 +178,17 @@ async def test_lag_is_told_where_the_end_of_the_log_is_known(engine: MicroBatchE
     engine.end_of_log = lambda partition: 1_000 + partition
 
     assert metrics(engine)[0].gauges["lag"] == 902
+
+
+async def test_what_has_time_waits_for_what_else_is_at_hand(engine: MicroBatchEngine) -> None:
+    """The outputs of an answer's batches are sent together, and the last of them sends what was held."""
+    held: list[bool] = []
+    for start, has_more in ((100, True), (103, False)):
+        accepted = await engine.accept(batch(start, GOOD[start - 100 : start - 97]), GENERATION)
+        assert accepted is not None
+        accepted.task.pipeline.run(accepted.ticks)
+        engine.publish(accepted, has_more=has_more)
+        held.append(sent(engine).is_holding)
+
+    assert held == [True, False]
+    assert {topic for topic, _, _ in sent(engine).records} == {"x.market.trades"}

@@ -124,6 +124,37 @@ async def test_order_within_a_partition_is_kept_while_a_batch_is_under_way() -> 
     await stop(task)
 
 
+async def test_what_has_more_behind_it_is_sent_with_that() -> None:
+    """One batch, and one request, where each of them would be one; what is large does not wait."""
+    publisher, _ = make()
+    producer = FakeProducer()
+    task = await running(publisher, producer)
+    publisher.add("t", 0, Pending(None, b"1", 0), has_more=True)
+    publisher.add("t", 1, Pending(None, b"x" * 100_000, 0), has_more=True)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert [partition for _, partition, _ in producer.sent] == [1]
+
+    publisher.add("t", 0, Pending(None, b"2", 0), has_more=True)
+    publisher.send_held()
+    await publisher.drain()
+
+    assert [[value for _, value, _ in records] for _, _, records in producer.sent[1:]] == [[b"1", b"2"]]
+    await stop(task)
+
+
+async def test_what_is_held_is_sent_though_nothing_more_comes() -> None:
+    """The rest of an answer may never be given to the stages: its partitions are taken away."""
+    publisher, _ = make()
+    task = await running(publisher, FakeProducer())
+    publisher.add("t", 0, Pending(None, b"1", 0), has_more=True)
+
+    await publisher.drain()
+
+    assert publisher.is_settled("t", 0)
+    await stop(task)
+
+
 @pytest.mark.parametrize(
     "error",
     [

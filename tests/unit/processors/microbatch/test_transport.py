@@ -13,8 +13,9 @@ from aiokafka.consumer.subscription_state import Assignment
 from aiokafka.structs import TopicPartition
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.types import TP
+from mode.utils.locks import Event
 
-from processors.microbatch.transport import PatientFetcher, _ConsumerThread
+from processors.microbatch.transport import Consumer, PatientFetcher, _ConsumerThread
 
 
 @pytest.mark.parametrize(("wait_ms", "unread", "waits_ms"), [(5, False, 100), (5, True, 5), (300, False, 300)])
@@ -45,7 +46,7 @@ async def test_a_pause_follows_an_answer_unless_more_was_there(
     monkeypatch.setattr("processors.microbatch.transport.asyncio.sleep", sleep)
     monkeypatch.setattr(Fetcher, "_proc_fetch_request", answer)
     fetcher = PatientFetcher.__new__(PatientFetcher)
-    fetcher.pause_s, fetcher.ready_s = 0.005, {}
+    fetcher.pause_s, fetcher.worked_s, fetcher.ready_s = 0.005, lambda: 0.0, {}
     assignment = SimpleNamespace(state_value=lambda _: SimpleNamespace(highwater=highwater))
     request = SimpleNamespace(topics=[("market.ticks", [(0, 7, 1 << 20)])])
 
@@ -56,6 +57,86 @@ async def test_a_pause_follows_an_answer_unless_more_was_there(
     await fetcher._proc_fetch_request(assignment, 1, request)
 
     assert slept == ([pytest.approx(0.003)] if is_paused else [])
+
+
+@pytest.mark.parametrize(("busy_s", "pause_s"), [(0.001, 0.005), (0.004, 0.008), (1.0, 0.02), (-3_600.0, 0.005)])
+async def test_a_busy_worker_pauses_for_as_long_as_the_last_answer_took(
+    monkeypatch: pytest.MonkeyPatch, busy_s: float, pause_s: float
+) -> None:
+    """Within bounds: else it would fill its time with ever smaller batches. A clock set back changes nothing."""
+    loop = asyncio.get_running_loop()
+    worked_s = iter([10.0, 10.0 + busy_s])
+
+    async def answer(*_: Any) -> bool:
+        return True
+
+    monkeypatch.setattr(loop, "time", lambda: 100.0)
+    monkeypatch.setattr("processors.microbatch.transport.asyncio.sleep", answer)
+    monkeypatch.setattr(Fetcher, "_proc_fetch_request", answer)
+    fetcher = PatientFetcher.__new__(PatientFetcher)
+    fetcher.pause_s, fetcher.worked_s, fetcher.ready_s = 0.005, lambda: next(worked_s), {}
+    request = SimpleNamespace(topics=[])
+
+    for _ in range(2):
+        await fetcher._proc_fetch_request(SimpleNamespace(), 1, request)
+
+    assert fetcher.ready_s == {1: pytest.approx(100.0 + pause_s)}
+
+
+@pytest.fixture
+async def consumer() -> Any:
+    """As much of a consumer as waits."""
+    consumer: Any = Consumer.__new__(Consumer)
+    consumer._stopped, consumer._crashed = Event(), Event()
+    consumer.loop = asyncio.get_running_loop()
+    return consumer
+
+
+async def test_a_message_that_need_not_wait_is_delivered_at_once(consumer: Any) -> None:
+    """Before anything else that is ready: the others of its answer stand behind it."""
+    ran: list[str] = []
+
+    async def deliver() -> str:
+        ran.append("delivered")
+        return "done"
+
+    asyncio.get_running_loop().call_soon(ran.append, "another")
+    result = await consumer.wait_first(deliver(), asyncio.Event().wait())
+
+    assert (ran, result.results, result.stopped) == (["delivered"], ["done"], False)
+
+
+async def test_a_delivery_that_waits_is_waited_for_and_given_up_for_what_comes_first(consumer: Any) -> None:
+    """The stream's buffer has room again, or the partitions are taken away meanwhile."""
+    room, suspended = asyncio.Event(), asyncio.Event()
+    delivered: list[str] = []
+
+    async def deliver(name: str) -> str:
+        await room.wait()
+        await asyncio.sleep(0)
+        delivered.append(name)
+        return name
+
+    asyncio.get_running_loop().call_soon(suspended.set)
+    first = await consumer.wait_first(deliver("a"), suspended.wait())
+    suspended.clear()
+    asyncio.get_running_loop().call_soon(room.set)
+    second = await consumer.wait_first(deliver("b"), suspended.wait())
+
+    assert (first.results, second.results, delivered) == ([True], ["b"], ["b"])
+
+
+async def test_what_a_delivery_raises_is_raised(consumer: Any) -> None:
+    """Whether it has waited or not."""
+
+    async def deliver(*waits: float) -> None:
+        for wait in waits:
+            await asyncio.sleep(wait)
+        raise LookupError
+
+    for waits in ((), (0.0,)):
+        with pytest.raises(LookupError):
+            await consumer.wait_first(deliver(*waits), asyncio.Event().wait())
 
 
 async def test_a_position_that_is_looked_up_does_not_end_the_worker() -> None:
