@@ -150,8 +150,11 @@ These stayed:
 - A worker that is level with the log pauses for a few milliseconds after each answer: while ticks come all the time
   a fetch was answered with the few of the last moment, and each batch costs its passes of the loop, its produce
   requests and the broker's time again, whether it has three ticks or hundreds.
-- What partitions decide at one grid point is journalled in one transaction: one right behind another waits until the
-  broker has ended that.
+- The messages of an answer are delivered at once, where Faust makes four tasks of each, and what the stages make of
+  them is sent together: at 10,000 ticks/s with all stages 9 tasks an answer instead of 24, 13 passes of the loop
+  instead of 22, 1.8 writes to sockets instead of 2.8. A worker that its ticks keep busy pauses for as long as they do.
+- What partitions decide at one grid point is journalled in one transaction, and what can wait in another one after
+  it: one right behind another is refused until the broker has ended that.
 
 These did not, because they brought nothing that could be told from noise, or cost time:
 
@@ -160,6 +163,8 @@ These did not, because they brought nothing that could be told from noise, or co
 - Batches of 16,384 records where a fetch of a partition has half as many; batches of 32,768.
 - Fetching the rows of a batch, the keys of its trades, or a market's open minute into the cache ahead of their use.
   With 250 markets on a partition bars take twice as long a tick, before and after: each has six to emit a second.
+- A linger of 5 ms in place of 2 in the producers: better at p99 where all cores are busy, and up to 3 ms on the way of
+  every tick where they are not.
 - uvloop in place of asyncio's event loop.
 - An allocator that gives no memory back: a third fewer page faults, the same CPU.
 """
