@@ -349,8 +349,8 @@ class ExecutorRunner:
         if since_us < _SENDING_US and now_us - self._tidied_us < GRID_US:
             return
         self._tidied_us = now_us
-        # The later it is, the nearer is the next grid point.
-        patience = 1 if since_us < GRID_US // 2 else 2
+        # The next orders come a grid step after these: in its second half they would wait.
+        patience = 1 if since_us % GRID_US < GRID_US // 2 else 2
         with self._journal.together():
             self._books.flush()
             if now_us - self._valued_us >= patience * _VALUED_US:

@@ -118,7 +118,6 @@ class CommandLog:
                 "flashmm-commands",
                 **{
                     "enable.partition.eof": True,
-                    "fetch.wait.max.ms": 100,  # commands are rare; an answer does not wait for its end
                     "statistics.interval.ms": _STATISTICS_MS,
                     "stats_cb": self._on_statistics,
                 },
