@@ -30,6 +30,7 @@ TICKS = topic_of(Tick).name
 _HEAP_MB = 1_024
 # As Kafka's own start script has them, but for JMX and logs.
 _JVM_OPTIONS = (
+    f"-Xms{_HEAP_MB}m",
     "-server",
     "-XX:+UseG1GC",
     "-XX:MaxGCPauseMillis=20",

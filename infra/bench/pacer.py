@@ -1,7 +1,7 @@
 """A producer of the benchmark's ticks at an even rate: `python -m infra.bench.pacer`, a process of its own.
 
 Open loop: a tick bears the time at which it was to be sent, so a pacer or a broker that falls behind shows as latency
-and hides none (coordinated omission). It sends as the platform's producers do: librdkafka, idempotent, linger 2 ms.
+and hides none (coordinated omission). It sends as the platform's producers do: librdkafka, idempotent, their linger.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = ["main", "pace"]
 _MICROS = 1_000_000
 _AHEAD_US = 3 * _MICROS
 _BLOCK = 2_000_000  # made before they are due: 200 MB
-_WAIT_S = 0.0005
+_WAIT_S = 0.001
 _FLUSH_S = 60
 
 

@@ -108,7 +108,8 @@ republished.
 of each quoted market, whose mid walks by ticks; then the executor, on paper. The time is from the receipt of the tick
 that crossed a grid point, which the decision names as its cause, to the moment at which the executor hands an order to
 its venue's adapter: after the decision was published and read, and the order was journalled in an acknowledged
-transaction. It is of the orders of the last half minute.""",
+transaction. It is of the orders of the last half minute of two: a new broker compiles its code for most of the first,
+which takes half a core.""",
     "codec": """\
 Ticks as above, and trades and bars made of them, in one thread without Kafka: CPU time of the thread, the best of
 five passes. `columns` are the compiled decoder and encoders on batches of 4,096 and of 512 records, `codec` the
@@ -152,7 +153,7 @@ These stayed:
   requests and the broker's time again, whether it has three ticks or hundreds.
 - The messages of an answer are delivered at once, where Faust makes four tasks of each, and what the stages make of
   them is sent together: at 10,000 ticks/s with all stages 9 tasks an answer instead of 24, 13 passes of the loop
-  instead of 22, 1.8 writes to sockets instead of 2.8. A worker that its ticks keep busy pauses for as long as they do.
+  instead of 22, 1.8 writes to sockets instead of 2.8.
 - What partitions decide at one grid point is journalled in one transaction, and what can wait in another one after
   it: one right behind another is refused until the broker has ended that.
 
@@ -163,8 +164,6 @@ These did not, because they brought nothing that could be told from noise, or co
 - Batches of 16,384 records where a fetch of a partition has half as many; batches of 32,768.
 - Fetching the rows of a batch, the keys of its trades, or a market's open minute into the cache ahead of their use.
   With 250 markets on a partition bars take twice as long a tick, before and after: each has six to emit a second.
-- A linger of 5 ms in place of 2 in the producers: better at p99 where all cores are busy, and up to 3 ms on the way of
-  every tick where they are not.
 - uvloop in place of asyncio's event loop.
 - An allocator that gives no memory back: a third fewer page faults, the same CPU.
 """

@@ -6,7 +6,11 @@ from typing import Any
 
 from infra.runtime.settings import Settings
 
-__all__ = ["consumer_config", "producer_config"]
+__all__ = ["LINGER_MS", "consumer_config", "producer_config"]
+
+LINGER_MS = 5
+"""How long a producer gathers records. Kafka's own default since 4.0 (KIP-1030): fewer, larger batches cost clients and
+broker so much less that the latency under load is no higher."""
 
 
 def producer_config(settings: Settings, **extra: Any) -> dict[str, Any]:
@@ -15,7 +19,7 @@ def producer_config(settings: Settings, **extra: Any) -> dict[str, Any]:
         "bootstrap.servers": settings.kafka_bootstrap,
         "acks": "all",
         "enable.idempotence": True,
-        "linger.ms": 2,
+        "linger.ms": LINGER_MS,
         "partitioner": "murmur2_random",
         "log_level": 0,  # connection errors come back through the calls; librdkafka would repeat them on stderr
         **extra,

@@ -180,8 +180,8 @@ class Settings(BaseSettings):
         5,
         ge=0,
         le=1_000,
-        description="Least time between an answer with records and the next fetch, where no more was known to be "
-        "there: what comes meanwhile is one batch. A busy worker pauses for as long as the last answer kept it busy.",
+        description="Least time between two fetches of a worker that is level with the log: what comes meanwhile is "
+        "one batch. A busy one fetches less often, but right after each grid point.",
     )
     session_timeout_ms: int = Field(
         10_000, ge=6_000, le=30_000, description="A worker silent for so long is dead, and others take its partitions."

@@ -85,6 +85,11 @@ class PipelineConfig:
     features: FeatureConfig = field(default_factory=FeatureConfig)
     quoting: QuotingConfig = field(default_factory=QuotingConfig)
 
+    @property
+    def is_at_grid(self) -> bool:
+        """Whether there are stages that work at grid points."""
+        return bool(self.stages - {Stage.NORMALISE, Stage.BARS})
+
 
 class PartitionPipeline:
     """The stages of one partition.
@@ -122,7 +127,7 @@ class PartitionPipeline:
             topic,
             partition,
             self.names,
-            is_stepwise=bool(config.stages - {Stage.NORMALISE, Stage.BARS}),
+            is_stepwise=config.is_at_grid,
             publish_trades=config.publish_trades,
             on_reject=on_reject,
         )

@@ -25,16 +25,15 @@ from processors.kernel.steps import Ticks
 from processors.microbatch.account import AccountInbox
 from processors.microbatch.batches import FetchedBatch
 from processors.microbatch.ownership import Ownership
+from processors.microbatch.pace import FetchPace
 from processors.microbatch.publisher import Pending, Publisher
 from processors.microbatch.recordbatch import Block
 from processors.microbatch.reports import dead_letter
 from processors.microbatch.restore import is_next, restored
 from processors.microbatch.snapshots import Snapshots
 from processors.microbatch.task import Batch, PartitionTask
-from processors.microbatch.watchdog import Watchdog
-from schemas.clock import WATCHDOG
+from processors.microbatch.watchdog import Watchdog, newest_us
 from schemas.codec import Codec
-from schemas.columns import TickColumns
 from schemas.columns.rows import Rows
 from schemas.columns.timely import decode_timely
 from schemas.errors import ConfigurationError
@@ -63,6 +62,7 @@ class MicroBatchEngine:
     Attributes:
         account: Positions and executions that were read and are not applied yet.
         trading_publisher, publisher: Of `trading.*` and of all the rest; decisions never wait behind market data.
+        fetch_pace: When to fetch next.
         worked_us: What the stages have taken so far, from a decoded batch to what is queued of it.
         end_of_log: Gives where a partition of the ticks ended when it was last fetched, None where that is unknown.
     """
@@ -87,7 +87,7 @@ class MicroBatchEngine:
         self.instruments = instruments
         self.clock = clock
         self.fetch_wait_ms = fetch_wait_ms
-        self.fetch_pause_ms = fetch_pause_ms
+        self.fetch_pace = FetchPace(fetch_pause_ms * 1_000, is_at_grid=config.is_at_grid)
         self.fetch_bytes = fetch_bytes
         self.codecs: Mapping[type[Record], Codec] = {}
         self.model: Model | None = None
@@ -115,8 +115,11 @@ class MicroBatchEngine:
     # What the transport asks
 
     def decode(self, fetched: FetchedBatch) -> None:
-        """Decode a batch ahead of `accept`; safe in another thread: it touches no partition, and asks nobody."""
+        """Decode a batch ahead of `accept`; safe in the fetching thread: it touches no partition, and asks nobody."""
         fetched.columns = decode_timely(fetched.values, self.codecs[Tick])
+        newest = newest_us(fetched.columns)
+        if newest is not None:
+            self.fetch_pace.heard(fetched.partition, newest, self.clock())
 
     def is_batched(self, topic: str) -> bool:
         """Tell whether a topic's events are batches."""
@@ -191,7 +194,7 @@ class MicroBatchEngine:
         columns = ticks.columns
         task.position = fetched.next
         task.last_record_us = self._began_us = now = self.clock()
-        newest = _newest_us(columns)
+        newest = newest_us(columns)
         if newest is not None:
             self.watchdog.heard(task.partition, newest, now)
             self.latency.observe("tick_to_agent", now - newest)
@@ -282,14 +285,6 @@ class MicroBatchEngine:
         if isinstance(record, Metric | DeadLetter | Alert) or venue is None or symbol is None:
             return str(getattr(record, "component", "")).encode()
         return self.instruments.group(venue, symbol).encode()
-
-
-def _newest_us(columns: TickColumns) -> int | None:
-    """Give when the last tick was received that is of a venue; None where there is none."""
-    for row in range(len(columns) - 1, -1, -1):
-        if columns.ok[row] and columns.strings[columns.source[row]] != WATCHDOG:
-            return int(columns.ts_recv[row])
-    return None
 
 
 def _timer_us() -> int:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping
+from collections.abc import Coroutine, Generator, Iterator, Mapping
 from contextlib import suppress
 from itertools import chain, zip_longest
 from typing import Any, Protocol, cast
@@ -28,7 +28,9 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode.services import WaitResults
 
+from infra.runtime.clock import Clock
 from processors.microbatch.batches import BatchingPartitionRecords, FetchedBatch
+from processors.microbatch.pace import FetchPace
 
 __all__ = ["REQUEST_TIMEOUT_S", "Engine", "PatientFetcher", "Transport"]
 
@@ -37,8 +39,7 @@ REQUEST_TIMEOUT_S = 40.0
 
 _RESTORE_TIMEOUT_S = REQUEST_TIMEOUT_S * 0.75
 _HAND_OVER_TIMEOUT_S = 5.0
-_SHARE = 2  # of the time that an answer keeps the worker busy, the stages take about half
-_LONGEST_PAUSE = 4  # times the least
+_RESTS = 2  # a pause, then what is left until the slot
 _IDLE_WAIT_MS = 100  # as long as a seek, or a new assignment, may have to wait for its first fetch
 
 
@@ -46,9 +47,10 @@ class Engine(Protocol):
     """What the transport asks of the app's `engine`."""
 
     fetch_wait_ms: int
-    fetch_pause_ms: int
     fetch_bytes: int
+    fetch_pace: FetchPace
     worked_us: int
+    clock: Clock
 
     def is_batched(self, topic: str) -> bool:
         """Tell whether a topic's events are batches."""
@@ -76,41 +78,36 @@ class Engine(Protocol):
 
 
 class PatientFetcher(Fetcher):  # type: ignore[misc]  # aiokafka ships no types
-    """aiokafka's fetcher, with a wait of each fetch that delays nothing, and a pause between fetches.
+    """aiokafka's fetcher, with a wait of each fetch that delays nothing, and fetches at the worker's pace.
 
     A fetch is answered when a partition in it has something. One with unread records is left out, and can be asked for
     only after that: then the wait is short. Else all are in it, and it may be long: fetches that bring nothing cost an
     idle worker, and its broker, most of their time. (Faust's own is 1500 ms, always.)
 
-    While records come all the time a fetch is answered at once, with those of the moment that the last answer took:
-    batches of a few records, each of which costs worker and broker as much as one of hundreds. So after an answer the
-    next fetch waits for the rest of the pause, unless more was known to be there: for as long as the last answer kept
-    the stages busy, or they would take all of the machine's time for ever smaller batches, and everything would wait.
-
     Attributes:
+        engine: Gives the pace, which no fetch keeps where the last answers left something.
         wait_ms: The short wait.
-        pause_s: The least between an answer with records and the next fetch.
-        worked_s: Gives for how long the stages have worked so far.
-        ready_s: When the pause of each broker is over, by the loop's clock.
     """
 
+    engine: Engine
     wait_ms: int
-    pause_s: float
-    worked_s: Callable[[], float]
-    ready_s: dict[int, float]
-    _counted_s: float = 0.0
 
     async def _proc_fetch_request(self, assignment: Any, node_id: int, request: Any) -> bool:
-        now_s = asyncio.get_running_loop().time
-        rest_s = self.ready_s.get(node_id, 0.0) - now_s()
-        if rest_s > 0 and not _is_behind(assignment, request):
-            await asyncio.sleep(rest_s)
+        if not _is_behind(assignment, request):
+            await self._rest(node_id, request)
         has_records = cast(bool, await super()._proc_fetch_request(assignment, node_id, request))
         if has_records:
-            worked_s = self.worked_s()
-            busy_s, self._counted_s = worked_s - self._counted_s, worked_s
-            self.ready_s[node_id] = now_s() + max(self.pause_s, min(_SHARE * busy_s, _LONGEST_PAUSE * self.pause_s))
+            self.engine.fetch_pace.answered(node_id, self.engine.clock(), self.engine.worked_us)
         return has_records
+
+    async def _rest(self, node_id: int, request: Any) -> None:
+        engine = self.engine
+        batched = [part[0] for topic, parts in request.topics if engine.is_batched(topic) for part in parts]
+        for _ in range(_RESTS):
+            rest_us = engine.fetch_pace.rest_us(node_id, engine.clock(), batched)
+            if rest_us <= 0:
+                break
+            await asyncio.sleep(rest_us / 1_000_000)
 
     @property
     def _fetch_max_wait_ms(self) -> int:
@@ -153,9 +150,7 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # f
         fetcher._prefetch_backoff = 0.005
         fetcher.__class__ = PatientFetcher
         engine = cast(Engine, self.app.engine)
-        fetcher.wait_ms, fetcher.pause_s = engine.fetch_wait_ms, engine.fetch_pause_ms / 1_000
-        fetcher.worked_s = lambda: engine.worked_us / 1e6
-        fetcher.ready_s = {}
+        fetcher.engine, fetcher.wait_ms = engine, engine.fetch_wait_ms
 
     async def _fetch_records(
         self, consumer: Any, active_partitions: set[TP], timeout: float | None = None, max_records: int | None = None

@@ -8,10 +8,11 @@ reads it later must find it as it is.
 from __future__ import annotations
 
 from schemas.clock import WATCHDOG
+from schemas.columns import TickColumns
 from schemas.enums import Side, TickKind
 from schemas.records import Tick
 
-__all__ = ["Watchdog"]
+__all__ = ["Watchdog", "newest_us"]
 
 _LIVE_US = 10_000_000
 _QUIET_US = 2_000_000
@@ -62,3 +63,11 @@ class Watchdog:
             first=True,
             last=True,
         )
+
+
+def newest_us(columns: TickColumns) -> int | None:
+    """Give when the last tick was received that is of a venue; None where there is none."""
+    for row in range(len(columns) - 1, -1, -1):
+        if columns.ok[row] and columns.strings[columns.source[row]] != WATCHDOG:
+            return int(columns.ts_recv[row])
+    return None

@@ -15,7 +15,11 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.types import TP
 from mode.utils.locks import Event
 
+from processors.microbatch.pace import FetchPace
 from processors.microbatch.transport import Consumer, PatientFetcher, _ConsumerThread
+from schemas.clock import GRID_US
+
+POINT = 9_000_000 * GRID_US
 
 
 @pytest.mark.parametrize(("wait_ms", "unread", "waits_ms"), [(5, False, 100), (5, True, 5), (300, False, 300)])
@@ -28,59 +32,40 @@ def test_a_fetch_waits_long_only_where_no_partition_is_left_out(wait_ms: int, un
     assert fetcher._fetch_max_wait_ms == waits_ms
 
 
-@pytest.mark.parametrize(("highwater", "is_paused"), [(7, True), (None, True), (8, False)])
-async def test_a_pause_follows_an_answer_unless_more_was_there(
-    monkeypatch: pytest.MonkeyPatch, highwater: int | None, is_paused: bool
+@pytest.mark.parametrize(("highwater", "rests"), [(7, True), (None, True), (8, False)])
+async def test_a_fetch_keeps_the_pace_unless_more_was_there(
+    monkeypatch: pytest.MonkeyPatch, highwater: int | None, rests: bool
 ) -> None:
-    """What comes in the pause is one batch; who is behind does not pause, nor who was told nothing."""
-    loop = asyncio.get_running_loop()
-    now_s, slept, answers = 100.0, [], iter([False, True, True])
+    """What comes meanwhile is one batch; who is behind does not rest, nor who was told nothing."""
+    now_us, slept, answers = POINT, [], iter([False, True, True])
 
     async def sleep(seconds: float) -> None:
-        slept.append(seconds)
+        nonlocal now_us
+        slept.append(round(seconds * 1_000_000))
+        now_us += slept[-1]
 
     async def answer(*_: Any) -> bool:
         return next(answers)
 
-    monkeypatch.setattr(loop, "time", lambda: now_s)
     monkeypatch.setattr("processors.microbatch.transport.asyncio.sleep", sleep)
     monkeypatch.setattr(Fetcher, "_proc_fetch_request", answer)
     fetcher = PatientFetcher.__new__(PatientFetcher)
-    fetcher.pause_s, fetcher.worked_s, fetcher.ready_s = 0.005, lambda: 0.0, {}
+    fetcher.engine = SimpleNamespace(  # type: ignore[assignment]
+        fetch_pace=FetchPace(5_000, is_at_grid=True),
+        clock=lambda: now_us,
+        worked_us=0,
+        is_batched=lambda topic: topic == "market.ticks",
+    )
     assignment = SimpleNamespace(state_value=lambda _: SimpleNamespace(highwater=highwater))
-    request = SimpleNamespace(topics=[("market.ticks", [(0, 7, 1 << 20)])])
+    request = SimpleNamespace(topics=[("market.ticks", [(0, 7, 1 << 20)]), ("other", [(3, 7, 1 << 20)])])
 
     for _ in range(2):
         await fetcher._proc_fetch_request(assignment, 1, request)
     assert slept == []
-    now_s += 0.002
+    now_us += 2_000
     await fetcher._proc_fetch_request(assignment, 1, request)
 
-    assert slept == ([pytest.approx(0.003)] if is_paused else [])
-
-
-@pytest.mark.parametrize(("busy_s", "pause_s"), [(0.001, 0.005), (0.004, 0.008), (1.0, 0.02), (-3_600.0, 0.005)])
-async def test_a_busy_worker_pauses_for_as_long_as_the_last_answer_took(
-    monkeypatch: pytest.MonkeyPatch, busy_s: float, pause_s: float
-) -> None:
-    """Within bounds: else it would fill its time with ever smaller batches. A clock set back changes nothing."""
-    loop = asyncio.get_running_loop()
-    worked_s = iter([10.0, 10.0 + busy_s])
-
-    async def answer(*_: Any) -> bool:
-        return True
-
-    monkeypatch.setattr(loop, "time", lambda: 100.0)
-    monkeypatch.setattr("processors.microbatch.transport.asyncio.sleep", answer)
-    monkeypatch.setattr(Fetcher, "_proc_fetch_request", answer)
-    fetcher = PatientFetcher.__new__(PatientFetcher)
-    fetcher.pause_s, fetcher.worked_s, fetcher.ready_s = 0.005, lambda: next(worked_s), {}
-    request = SimpleNamespace(topics=[])
-
-    for _ in range(2):
-        await fetcher._proc_fetch_request(SimpleNamespace(), 1, request)
-
-    assert fetcher.ready_s == {1: pytest.approx(100.0 + pause_s)}
+    assert slept == ([3_000] if rests else [])
 
 
 @pytest.fixture
