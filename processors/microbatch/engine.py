@@ -218,6 +218,7 @@ class MicroBatchEngine:
             else:
                 self.send(output.record, batch.task.partition, output.ts_trigger, has_more=has_more)
         if not has_more:
+            self.trading_publisher.send_held()
             self.publisher.send_held()
         self.worked_us += self.clock() - self._began_us
 
@@ -225,8 +226,9 @@ class MicroBatchEngine:
         """Wait while too much is unpublished; let the other tasks run."""
         await self.publisher.wait_for_room()
         await self.trading_publisher.wait_for_room()
-        # A decision is written to the broker before the next batch is applied, not behind all that were fetched.
-        for _ in range(_TURNS_TO_SEND if self.trading_publisher.pending else 1):
+        # What an answer's batches decided is written to the broker together, and before the next answer is applied.
+        is_sent = self.trading_publisher.pending and not self.trading_publisher.is_holding
+        for _ in range(_TURNS_TO_SEND if is_sent else 1):
             await asyncio.sleep(0)
 
     def send(self, record: Record, partition: int, ts_trigger: int, *, has_more: bool = False) -> None:
@@ -234,7 +236,7 @@ class MicroBatchEngine:
         name = _LATENCY_NAMES.get(type(record), "")
         pending = Pending(self._key(record), self.codecs[type(record)].encode(record), ts_trigger, name)
         if isinstance(record, QuoteDecision):
-            self.trading_publisher.add(self.topic(QuoteDecision), partition, pending)
+            self.trading_publisher.add(self.topic(QuoteDecision), partition, pending, has_more=has_more)
         else:
             self.publisher.add(self.topic(type(record)), partition, pending, has_more=has_more)
 

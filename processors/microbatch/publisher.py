@@ -181,6 +181,11 @@ class Publisher:
                 self._start(lane)
 
     @property
+    def is_holding(self) -> bool:
+        """Whether something waits for what comes with it."""
+        return self._held is not None
+
+    @property
     def pending(self) -> int:
         """Records that are not acknowledged yet."""
         return self._pending

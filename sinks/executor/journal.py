@@ -29,7 +29,7 @@ __all__ = ["Journal"]
 
 _KINDS: tuple[type[Record], ...] = (OrderIntent, ExecutionReport, Position, Balance, Command)
 _ANSWER_S = 10.0
-_REST_S = 0.003
+_REST_S = 0.006
 _MOCK_CLUSTER = "mockCluster"
 _LATE = frozenset({KafkaError._MSG_TIMED_OUT, KafkaError._TIMED_OUT})  # noqa: SLF001
 _FENCED = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH})  # noqa: SLF001  librdkafka spells it so

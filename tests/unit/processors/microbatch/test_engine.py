@@ -17,9 +17,11 @@ from processors.microbatch.task import PartitionTask
 from schemas.codec import Codec
 from schemas.columns import Spans
 from schemas.columns.timely import END_OF_TIME_US
+from schemas.enums import Mode, Verdict
 from schemas.reasons import DeadLetterReason
 from schemas.records import DeadLetter, Tick
 from schemas.topics import TOPICS
+from tests.decisions import decision_of
 from tests.kernel_steps import instruments
 from tests.ticks import T0, Feed
 
@@ -192,3 +194,36 @@ async def test_what_has_time_waits_for_what_else_is_at_hand(engine: MicroBatchEn
 
     assert held == [True, False]
     assert {topic for topic, _, _ in sent(engine).records} == {"x.market.trades"}
+
+
+async def test_what_an_answer_decided_goes_out_together(engine: MicroBatchEngine) -> None:
+    """Of all its partitions, by a producer of its own: one request, and one transaction of the executor."""
+    trading = Sent()
+    engine.trading_publisher = trading  # type: ignore[assignment]
+    accepted = await engine.accept(batch(100, GOOD[:3]), GENERATION)
+    assert accepted is not None
+
+    decision = decision_of(
+        decision_id="1",
+        mode=Mode.PAPER,
+        account="demo",
+        venue="sim-sei-clob",
+        symbol="SEI/USDC",
+        ts_grid=T0,
+        epoch=7,
+        verdict=Verdict.DENIED,
+        bids=(),
+        asks=(),
+        sequence=0,
+        inference_us=None,
+        cause_partition=2,
+        cause_first_offset=0,
+        cause_offset=0,
+    )
+
+    engine.send(decision, 2, T0, has_more=True)
+    assert trading.is_holding
+    engine.publish(accepted, has_more=False)
+
+    assert not trading.is_holding
+    assert [topic for topic, _, _ in trading.records] == ["x.trading.quotes"]
