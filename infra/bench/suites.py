@@ -125,8 +125,8 @@ def latency(options: Options, rates: Sequence[int] = ()) -> dict[str, Any]:
     chosen = tuple(rates) or (_QUICK_RATES if options.is_quick else _RATES)
     with _ground(options, "latency") as ground:
         results = paced(ground, chosen, seconds, _MARKETS, options.say, publish_trades=True)
-    # The first seconds have too little history to quote; a new broker compiles its code for most of the first minute.
-    order_rate, order_seconds = (1_000, 10.0) if options.is_quick else (_ORDER_RATE, 120.0)
+    # Five half minutes after the warm-up, and the last report of the executor.
+    order_rate, order_seconds = (1_000, 10.0) if options.is_quick else (_ORDER_RATE, 197.0)
     # On a log of its own: a worker with all stages would have to catch up with the ticks of the runs before.
     with _ground(options, "orders") as ground:
         results.append(tick_to_order(ground, order_rate, order_seconds, _MARKETS, options.say))
