@@ -30,7 +30,6 @@ TICKS = topic_of(Tick).name
 _HEAP_MB = 1_024
 # As Kafka's own start script has them, but for JMX and logs.
 _JVM_OPTIONS = (
-    f"-Xms{_HEAP_MB}m",
     "-server",
     "-XX:+UseG1GC",
     "-XX:MaxGCPauseMillis=20",
@@ -53,7 +52,8 @@ class Ground:
     """
 
     def __init__(self, folder: Path, *, partitions: int = 4, is_quick: bool = False) -> None:
-        self._java: dict[str, Any] = {} if is_quick else {"heap_mb": _HEAP_MB, "jvm_options": _JVM_OPTIONS}
+        whole = {"heap_mb": _HEAP_MB, "initial_heap_mb": _HEAP_MB, "jvm_options": _JVM_OPTIONS}
+        self._java: dict[str, Any] = {} if is_quick else whole
         self.folder = folder.absolute()
         self.partitions = partitions
         self._exit = ExitStack()

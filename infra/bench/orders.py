@@ -7,14 +7,14 @@ from collections.abc import Callable
 from typing import Self
 
 from infra.bench.ground import Ground, Run
-from infra.bench.latency import Percentiles, start_pacer
+from infra.bench.latency import PERCENTILES, Percentiles, start_pacer
 from infra.bench.worker import ROOT, Workers
 from infra.local.process import Child
 from schemas.errors import StateError
 from schemas.records import Metric
 from sinks.instruments import load_instruments
 
-__all__ = ["tick_to_order"]
+__all__ = ["MEASURED_S", "tick_to_order"]
 
 _VENUE = "sim-sei-clob"
 _STAGES = "normalise,bars,features,inference,quoting"
@@ -24,8 +24,10 @@ _SLACK_S = 60.0
 _WARM_S = 45.0
 # Of which the executor's gauges are.
 _WINDOW_S = 30.0
+MEASURED_S = _WARM_S + 5 * _WINDOW_S + 2.0
+"""The warm-up, five half minutes after it, and time for the executor's last report."""
+
 _LATENCY = "latency_ms.tick_to_order"
-_MEASURES = ("p50", "p99", "p99_9", "max")
 
 
 def tick_to_order(
@@ -102,7 +104,7 @@ class _Executor:
         metric = self._reported(workers)
         if metric is None or f"{_LATENCY}.p99" not in metric.gauges:
             raise StateError(f"no order was sent; see {self.child.log}")
-        return {measure: round(metric.gauges[f"{_LATENCY}.{measure}"], 2) for measure in _MEASURES}
+        return {measure: round(metric.gauges[f"{_LATENCY}.{measure}"], 2) for measure in PERCENTILES}
 
     def orders(self, workers: Workers) -> int:
         """Count the orders that it has sent."""

@@ -16,7 +16,7 @@ from infra.bench.growth import CASES, QUICK_CASES, grow
 from infra.bench.latency import paced
 from infra.bench.log import BATCH_BYTES, TickLog
 from infra.bench.memory import memory as watch_memory
-from infra.bench.orders import tick_to_order
+from infra.bench.orders import MEASURED_S, tick_to_order
 from infra.bench.peers import PEERS, peer
 from infra.bench.profile import profile_results
 from infra.bench.sinks import sink_results
@@ -125,8 +125,7 @@ def latency(options: Options, rates: Sequence[int] = ()) -> dict[str, Any]:
     chosen = tuple(rates) or (_QUICK_RATES if options.is_quick else _RATES)
     with _ground(options, "latency") as ground:
         results = paced(ground, chosen, seconds, _MARKETS, options.say, publish_trades=True)
-    # Five half minutes after the warm-up, and the last report of the executor.
-    order_rate, order_seconds = (1_000, 10.0) if options.is_quick else (_ORDER_RATE, 197.0)
+    order_rate, order_seconds = (1_000, 10.0) if options.is_quick else (_ORDER_RATE, MEASURED_S)
     # On a log of its own: a worker with all stages would have to catch up with the ticks of the runs before.
     with _ground(options, "orders") as ground:
         results.append(tick_to_order(ground, order_rate, order_seconds, _MARKETS, options.say))

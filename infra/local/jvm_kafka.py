@@ -53,6 +53,7 @@ class JvmKafka(Service):
         proxied_port: Port of a fault proxy. The broker then has a second listener, `proxy_upstream`, for clients that
             come through the proxy, and announces the proxy's port to them.
         heap_mb: Java heap in MiB.
+        initial_heap_mb: What it has of that from the start, at most.
         jvm_options: Of the Java machine, beside its heap; by default it starts quickly and never compiles well.
         properties: Settings of the broker beside those of `infra/kafka/server.properties`.
         is_bound: Whether the broker ends with this process.
@@ -67,6 +68,7 @@ class JvmKafka(Service):
         port: int | None = None,
         proxied_port: int | None = None,
         heap_mb: int = 512,
+        initial_heap_mb: int = 256,
         jvm_options: Sequence[str] = _QUICK_START,
         properties: Mapping[str, object] | None = None,
         is_bound: bool = True,
@@ -75,6 +77,7 @@ class JvmKafka(Service):
         self._wanted_port = port
         self._proxied_port = proxied_port
         self._heap_mb = heap_mb
+        self._initial_heap_mb = min(initial_heap_mb, heap_mb)
         self._jvm_options = tuple(jvm_options)
         self._properties = dict(properties or {})
         self._is_bound = is_bound
@@ -91,7 +94,7 @@ class JvmKafka(Service):
             "Apache Kafka",
             [
                 java,
-                f"-Xms{min(256, self._heap_mb)}m",
+                f"-Xms{self._initial_heap_mb}m",
                 f"-Xmx{self._heap_mb}m",
                 *self._jvm_options,
                 "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",

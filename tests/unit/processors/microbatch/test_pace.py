@@ -26,8 +26,8 @@ def pace(*, work_us: int = 0, is_at_grid: bool = True, pause_us: int = 5 * MS) -
     return pace
 
 
-def fetches(pace: FetchPace, answered_us: int, until_us: int, *, late_us: int = 0) -> list[int]:
-    """Give when partition 0 is fetched, each fetch being answered at once, with ticks that are so much later."""
+def fetches(pace: FetchPace, answered_us: int, until_us: int) -> list[int]:
+    """Give when partition 0 is fetched, each fetch being answered at once, with ticks of its lag before."""
     found = []
     now_us = answered_us
     while now_us < until_us:
@@ -35,7 +35,7 @@ def fetches(pace: FetchPace, answered_us: int, until_us: int, *, late_us: int = 
         while (rest_us := pace.rest_us(NODE, now_us, [0])) > 0:
             now_us += rest_us
         found.append(now_us)
-        pace.heard(0, now_us - LAG - late_us, now_us)
+        pace.heard(0, now_us - LAG, now_us)
     return found
 
 
