@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
+import sys
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -20,16 +23,33 @@ def sample_data() -> Path:
     return folder
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None, None, None]:
     """Where several processes share the tests, give one of them all that have services of their own, and those first.
 
-    They wait for real time, and not for each other; the other layers go around them, whole files at a time.
+    They wait for real time, and not for each other; the other layers go around them, whole files at a time. Groups are
+    marked before xdist reads them, and what is first is said after all are shuffled.
     """
-    if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: _layer(item) not in _WITH_SERVICES)
+    is_shared = hasattr(config, "workerinput")
+    if is_shared:
         for item in items:
             group = "services" if _layer(item) in _WITH_SERVICES else item.nodeid.partition("::")[0]
             item.add_marker(pytest.mark.xdist_group(group))
+    yield
+    if is_shared:
+        items.sort(key=lambda item: _layer(item) not in _WITH_SERVICES)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """End the process a minute after a test's time limit: what hangs in a library outside of Python hears no signal."""
+    marker = item.get_closest_marker("timeout")
+    limit_s = float(marker.args[0] if marker else item.config.getini("timeout"))
+    faulthandler.dump_traceback_later(limit_s + 60, exit=True, file=sys.__stderr__)
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 def _layer(item: pytest.Item) -> str:

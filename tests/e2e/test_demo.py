@@ -136,7 +136,7 @@ def test_a_plain_avro_consumer_reads_every_topic_exactly(tmp_path: Path) -> None
 
 
 def _read(settings: Settings, topic: str) -> list[dict[str, Any]]:
-    with SchemaRegistryClient({"url": settings.registry_url}) as registry:
+    with SchemaRegistryClient({"url": settings.registry_url, "timeout": 5}) as registry:
         deserialize = AvroDeserializer(registry)
         # A transaction's marker takes the last offset: the end is what the broker says it is.
         consumer = Consumer(consumer_config(settings, "plain", **{"enable.partition.eof": True}))

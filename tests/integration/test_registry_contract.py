@@ -39,7 +39,7 @@ def registry(registry_url: str) -> Iterator[Registry]:
 @pytest.fixture
 def client(registry_url: str) -> Iterator[SchemaRegistryClient]:
     """The client that any consumer would use."""
-    with SchemaRegistryClient({"url": registry_url}) as plain:
+    with SchemaRegistryClient({"url": registry_url, "timeout": 5}) as plain:
         yield plain
 
 
