@@ -35,7 +35,7 @@ demo: $(STAMP) ## run the whole platform and show it live
 	@$(BIN)/flashmm demo $(ARGS)
 
 test: $(STAMP) services ## run every test that this machine can run (ARGS: pytest's)
-	@$(BIN)/pytest -ra -n $(JOBS) --dist loadgroup --no-loadscope-reorder $(ARGS)
+	@$(BIN)/pytest -ra -n $(JOBS) --dist loadscope --no-loadscope-reorder $(ARGS)
 
 check: $(STAMP) ## lint, format, types, layers
 	@$(BIN)/ruff check .

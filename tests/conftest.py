@@ -7,8 +7,10 @@ import os
 import sys
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).resolve().parents[1]
 _WITH_SERVICES = ("integration", "e2e", "chaos", "bench")
@@ -23,21 +25,27 @@ def sample_data() -> Path:
     return folder
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None, None, None]:
-    """Where several processes share the tests, give one of them all that have services of their own, and those first.
+class OneForServices(LoadScopeScheduling):
+    """Give one of the processes that share the tests all that have services of their own.
 
-    They wait for real time, and not for each other; the other layers go around them, whole files at a time. Groups are
-    marked before xdist reads them, and what is first is said after all are shuffled.
+    They wait for real time, and not for each other; the other layers go around them, whole files at a time.
     """
-    is_shared = hasattr(config, "workerinput")
-    if is_shared:
-        for item in items:
-            group = "services" if _layer(item) in _WITH_SERVICES else item.nodeid.partition("::")[0]
-            item.add_marker(pytest.mark.xdist_group(group))
-    yield
-    if is_shared:
-        items.sort(key=lambda item: _layer(item) not in _WITH_SERVICES)
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        return "services" if path.split("/")[1] in _WITH_SERVICES else path
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Schedule by what tests need; xdist's own groups are marks, which it does not find in pytest 9.2."""
+    return OneForServices(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where several processes share the tests, begin with those that have services: they take longest."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.path.relative_to(ROOT / "tests").parts[0] not in _WITH_SERVICES)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -50,7 +58,3 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         return (yield)
     finally:
         faulthandler.cancel_dump_traceback_later()
-
-
-def _layer(item: pytest.Item) -> str:
-    return item.path.relative_to(ROOT / "tests").parts[0]
