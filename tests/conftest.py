@@ -13,7 +13,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).resolve().parents[1]
-_WITH_SERVICES = ("integration", "e2e", "chaos", "bench")
+_WITH_SERVICES = ("integration", "e2e", "chaos")
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +26,7 @@ def sample_data() -> Path:
 
 
 class OneForServices(LoadScopeScheduling):
-    """Give one of the processes that share the tests all that have services of their own.
+    """Give one of the processes that share the tests all that depend on services and on when they answer.
 
     They wait for real time, and not for each other; the other layers go around them, whole files at a time.
     """
@@ -43,7 +43,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where several processes share the tests, begin with those that have services: they take longest."""
+    """Where several processes share the tests, begin with those that wait for services: they take longest."""
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: item.path.relative_to(ROOT / "tests").parts[0] not in _WITH_SERVICES)
 
