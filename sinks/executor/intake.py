@@ -23,7 +23,6 @@ __all__ = ["Intake"]
 
 _BATCH = 1_000
 _POLL_S = 0.01
-_POLL_WAITING_S = 0.001  # for the ticks that a decision names
 # A fetch of ticks that is answered for every one of them costs the broker more than the ticks do.
 _IN_BULK = {"fetch.min.bytes": 32 * 1024, "fetch.wait.max.ms": 15}
 
@@ -114,11 +113,14 @@ class Intake:
             self._make_room(self._consumer, self._decisions, partition, has_room=merge.wants_decisions)
 
     def _messages(self) -> Sequence[Message]:
-        """Wait a moment for a decision, and take what is there: `consume` alone waits for a full batch."""
-        is_waiting = any(merge.has_decision for merge in self.merges.values())
-        first = self._consumer.poll(_POLL_WAITING_S if is_waiting else _POLL_S)
-        others = [] if first is None else [first, *self._consumer.consume(_BATCH, 0)]
-        return [*self._bulk_consumer.consume(_BATCH, 0), *others]
+        """Wait a moment for a decision, or for the ticks that one names, and take what is there.
+
+        `consume` alone would wait for a full batch.
+        """
+        is_decided = any(merge.is_decided for merge in self.merges.values())
+        first = (self._bulk_consumer if is_decided else self._consumer).poll(_POLL_S)
+        ticks, others = (self._bulk_consumer.consume(_BATCH, 0), self._consumer.consume(_BATCH, 0))
+        return [*([] if first is None else [first]), *ticks, *others]
 
     def _take(self, delivery: Delivery) -> None:
         try:

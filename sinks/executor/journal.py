@@ -1,8 +1,9 @@
 """The account's journal: what one executor writes, and no other can once a newer one has opened it.
 
-Intents, executions and positions are written in transactions under an id of the (mode, account). Opening it again
-fences whoever had it open before: that executor cannot journal any more, and so cannot send. The embedded mock broker
-has no transactions that all clients can read, so there a lock on a local file keeps a second executor out, and says so.
+Intents, executions and positions are written in transactions under two ids of the (mode, account), in turn: while the
+broker still ends the one before, the next has begun. Opening it again fences whoever had it open before: that executor
+cannot journal any more, and so cannot send. The embedded mock broker has no transactions that all clients can read, so
+there a lock on a local file keeps a second executor out, and says so.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from __future__ import annotations
 import fcntl
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -33,6 +36,14 @@ _REST_S = 0.006
 _MOCK_CLUSTER = "mockCluster"
 _LATE = frozenset({KafkaError._MSG_TIMED_OUT, KafkaError._TIMED_OUT})  # noqa: SLF001
 _FENCED = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH})  # noqa: SLF001  librdkafka spells it so
+
+
+@dataclass(slots=True)
+class _Line:
+    """A producer of one transactional id, and when its last transaction ended, on the monotonic clock."""
+
+    producer: Producer
+    ended_s: float = -math.inf
 
 
 class Journal:
@@ -65,9 +76,9 @@ class Journal:
         self._lock: IO[str] | None = None
         self._is_grouping = False
         self._is_begun = False
-        self._ended_s = -math.inf
         self._ends: dict[tuple[type[Record], int], int] = {}
-        self._producer: Producer | None = None
+        # The first has the transaction under way, or had the last one.
+        self._lines: deque[_Line] = deque()
         self._writer = RecordWriter(settings, _KINDS)
 
     def open(self) -> str:
@@ -87,15 +98,16 @@ class Journal:
                 raise ConfigurationError("FLASHMM_KAFKA_BOOTSTRAP", problem, "Use a real Kafka, as `--kafka jvm` is")
             self._lock = self._locked(self._settings.data_dir / f"executor-{self._owner.replace('|', '-')}.lock")
             # 0: librdkafka tries for ever; who waits decides when to give up.
-            self._producer = Producer(producer_config(self._settings, **config | {"message.timeout.ms": 0}))
+            producer = Producer(producer_config(self._settings, **config | {"message.timeout.ms": 0}))
+            self._lines.append(_Line(producer))
             return "a lock of this machine: the mock broker has no transactions"
-        config |= {
-            "transactional.id": f"{self._settings.topic_prefix}flashmm-executor|{self._owner}",
-            # What a killed executor left open holds up readers no longer than this.
-            "transaction.timeout.ms": 10_000,
-        }
-        self._producer = producer = Producer(producer_config(self._settings, **config))
-        self._answered(lambda: producer.init_transactions(_ANSWER_S))
+        # What a killed executor left open holds up readers no longer than this.
+        config["transaction.timeout.ms"] = 10_000
+        for suffix in ("", "|2"):
+            config["transactional.id"] = f"{self._settings.topic_prefix}flashmm-executor|{self._owner}{suffix}"
+            line = _Line(Producer(producer_config(self._settings, **config)))
+            self._lines.append(line)
+            self._answered(partial(line.producer.init_transactions, _ANSWER_S))
         return "the broker's transactions: a newer executor fences this one"
 
     def write(
@@ -171,18 +183,18 @@ class Journal:
 
     @property
     def _opened(self) -> Producer:
-        if self._producer is None:
+        if not self._lines:
             raise StateError("the journal is not open")
-        return self._producer
+        return self._lines[0].producer
 
     def _begin(self) -> None:
-        producer = self._opened
         self._since_s = time.monotonic()
         if self._lock is not None or self._is_begun:
             return
-        # Right behind another one it would be refused, while the broker ends that, and be tried again 20 ms later.
-        time.sleep(max(0.0, self._ended_s + _REST_S - self._since_s))
-        self._answered(producer.begin_transaction)
+        # Right behind its last one it would be refused, while the broker ends that, and be tried again 20 ms later.
+        self._lines.rotate()
+        time.sleep(max(0.0, self._lines[0].ended_s + _REST_S - self._since_s))
+        self._answered(self._opened.begin_transaction)
         self._is_begun = True
 
     def _commit(self) -> None:
@@ -191,7 +203,7 @@ class Journal:
         producer, answer_s = self._opened, min(_ANSWER_S, self._patience_s)
         self._answered(lambda: producer.commit_transaction(answer_s))
         self._is_begun = False
-        self._ended_s = time.monotonic()
+        self._lines[0].ended_s = time.monotonic()
 
     def _produced(self, records: Sequence[Outgoing]) -> list[int]:
         try:

@@ -132,6 +132,11 @@ class Merge:
                 yield from self._next_ticks()
 
     @property
+    def is_decided(self) -> bool:
+        """Whether there is a decision that waits for the tick that it names, or comes next."""
+        return bool(self._decisions)
+
+    @property
     def has_decision(self) -> bool:
         """Whether a decision is what comes next."""
         return self._next_index() is not None

