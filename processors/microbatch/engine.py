@@ -110,6 +110,7 @@ class MicroBatchEngine:
         self.watchdog = Watchdog(clock())
         self.worked_us = self._began_us = 0
         self._generation = -1
+        self._deciding: set[int] = set()
         self._restoring = asyncio.Lock()
 
     # What the transport asks
@@ -120,6 +121,10 @@ class MicroBatchEngine:
         newest = newest_us(fetched.columns)
         if newest is not None:
             self.fetch_pace.heard(fetched.partition, newest, self.clock())
+
+    def is_deciding(self, partition: int) -> bool:
+        """Tell whether decisions were made of a partition: it goes before others."""
+        return partition in self._deciding
 
     def is_batched(self, topic: str) -> bool:
         """Tell whether a topic's events are batches."""
@@ -145,6 +150,7 @@ class MicroBatchEngine:
         """Forget all partitions: they are being revoked, and every kept one is restored anew."""
         self.tasks = {}
         self._generation = -1
+        self._deciding.clear()
 
     def fail(self, reason: BaseException) -> None:
         """End the process at once: nothing after this may be published or committed."""
@@ -179,6 +185,9 @@ class MicroBatchEngine:
 
     async def accept(self, fetched: FetchedBatch, generation: int) -> Batch | None:
         """Decode what of a fetched batch is not applied yet; None when there is nothing, or it is of the past."""
+        if self.trading_publisher.is_holding and not self.is_deciding(fetched.partition):
+            self.trading_publisher.send_held()
+            await self._let_send()
         self.account.apply()
         task = self.tasks.get(fetched.partition)
         if task is None or generation != self._generation or fetched.next <= task.position:
@@ -226,9 +235,15 @@ class MicroBatchEngine:
         """Wait while too much is unpublished; let the other tasks run."""
         await self.publisher.wait_for_room()
         await self.trading_publisher.wait_for_room()
-        # What an answer's batches decided is written to the broker together, and before the next answer is applied.
-        is_sent = self.trading_publisher.pending and not self.trading_publisher.is_holding
-        for _ in range(_TURNS_TO_SEND if is_sent else 1):
+        # What an answer's batches decided is written to the broker together, and before anything else is applied.
+        if self.trading_publisher.pending and not self.trading_publisher.is_holding:
+            await self._let_send()
+        else:
+            await asyncio.sleep(0)
+
+    @staticmethod
+    async def _let_send() -> None:
+        for _ in range(_TURNS_TO_SEND):
             await asyncio.sleep(0)
 
     def send(self, record: Record, partition: int, ts_trigger: int, *, has_more: bool = False) -> None:
@@ -236,6 +251,7 @@ class MicroBatchEngine:
         name = _LATENCY_NAMES.get(type(record), "")
         pending = Pending(self._key(record), self.codecs[type(record)].encode(record), ts_trigger, name)
         if isinstance(record, QuoteDecision):
+            self._deciding.add(partition)
             self.trading_publisher.add(self.topic(QuoteDecision), partition, pending, has_more=has_more)
         else:
             self.publisher.add(self.topic(type(record)), partition, pending, has_more=has_more)

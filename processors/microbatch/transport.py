@@ -55,6 +55,9 @@ class Engine(Protocol):
     def is_batched(self, topic: str) -> bool:
         """Tell whether a topic's events are batches."""
 
+    def is_deciding(self, partition: int) -> bool:
+        """Tell whether a partition goes before others."""
+
     def decode(self, fetched: FetchedBatch) -> None:
         """Decode a batch, in the thread that fetched it."""
 
@@ -155,12 +158,14 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # f
     async def _fetch_records(
         self, consumer: Any, active_partitions: set[TP], timeout: float | None = None, max_records: int | None = None
     ) -> dict[TP, list[Any]]:
-        """Give what is next: small batches of several partitions, or one large one."""
+        """Give what is next: small batches of several partitions, those that decide first, or one large one."""
         if not self.consumer.flow_active:
             return {}
         if not any(tp in active_partitions for tp, _ in self._waiting):
             fetched = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
-            of_each = ([(tp, one) for one in records] for tp, records in fetched.items())
+            engine = cast(Engine, self.app.engine)
+            first = sorted(fetched.items(), key=lambda part: not engine.is_deciding(part[0].partition))
+            of_each = ([(tp, one) for one in records] for tp, records in first)
             self._waiting.extend(pair for pair in chain.from_iterable(zip_longest(*of_each)) if pair is not None)
         return self._next(active_partitions)
 

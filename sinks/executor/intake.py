@@ -23,8 +23,10 @@ __all__ = ["Intake"]
 
 _BATCH = 1_000
 _POLL_S = 0.01
-# A fetch of ticks that is answered for every one of them costs the broker more than the ticks do.
+# Ticks cost by the answer, and by the time that they are looked at, more than by the tick: they come in bulk, and are
+# taken when a decision needs them, or else so often.
 _IN_BULK = {"fetch.min.bytes": 32 * 1024, "fetch.wait.max.ms": 15}
+_TICKS_US = 40_000
 
 
 class Intake:
@@ -63,6 +65,7 @@ class Intake:
         self._decisions = topic_of(QuoteDecision).full_name(settings.topic_prefix)
         self._reader = TickReader(self._ticks, decoder, desk.listings, on_refused)
         self._paused: set[tuple[str, int]] = set()
+        self._taken_us = 0
         self.merges = {
             partition: Merge(
                 self._ticks,
@@ -119,8 +122,13 @@ class Intake:
         """
         is_decided = any(merge.is_decided for merge in self.merges.values())
         first = (self._bulk_consumer if is_decided else self._consumer).poll(_POLL_S)
-        ticks, others = (self._bulk_consumer.consume(_BATCH, 0), self._consumer.consume(_BATCH, 0))
-        return [*([] if first is None else [first]), *ticks, *others]
+        messages = [] if first is None else [first]
+        messages += self._consumer.consume(_BATCH, 0)
+        now_us = self._clock()
+        if is_decided or messages or not 0 <= now_us - self._taken_us < _TICKS_US:
+            self._taken_us = now_us
+            messages += self._bulk_consumer.consume(_BATCH, 0)
+        return messages
 
     def _take(self, delivery: Delivery) -> None:
         try:

@@ -19,7 +19,7 @@ from schemas.columns import Spans
 from schemas.columns.timely import END_OF_TIME_US
 from schemas.enums import Mode, Verdict
 from schemas.reasons import DeadLetterReason
-from schemas.records import DeadLetter, Tick
+from schemas.records import DeadLetter, QuoteDecision, Tick
 from schemas.topics import TOPICS
 from tests.decisions import decision_of
 from tests.kernel_steps import instruments
@@ -196,14 +196,9 @@ async def test_what_has_time_waits_for_what_else_is_at_hand(engine: MicroBatchEn
     assert {topic for topic, _, _ in sent(engine).records} == {"x.market.trades"}
 
 
-async def test_what_an_answer_decided_goes_out_together(engine: MicroBatchEngine) -> None:
-    """Of all its partitions, by a producer of its own: one request, and one transaction of the executor."""
-    trading = Sent()
-    engine.trading_publisher = trading  # type: ignore[assignment]
-    accepted = await engine.accept(batch(100, GOOD[:3]), GENERATION)
-    assert accepted is not None
-
-    decision = decision_of(
+def decided() -> QuoteDecision:
+    """A decision, of whatever."""
+    return decision_of(
         decision_id="1",
         mode=Mode.PAPER,
         account="demo",
@@ -221,9 +216,30 @@ async def test_what_an_answer_decided_goes_out_together(engine: MicroBatchEngine
         cause_offset=0,
     )
 
-    engine.send(decision, 2, T0, has_more=True)
+
+async def test_what_an_answer_decided_goes_out_together(engine: MicroBatchEngine) -> None:
+    """Of all its partitions, by a producer of its own: one request, and one transaction of the executor."""
+    trading = Sent()
+    engine.trading_publisher = trading  # type: ignore[assignment]
+    accepted = await engine.accept(batch(100, GOOD[:3]), GENERATION)
+    assert accepted is not None
+
+    engine.send(decided(), 2, T0, has_more=True)
     assert trading.is_holding
     engine.publish(accepted, has_more=False)
 
     assert not trading.is_holding
     assert [topic for topic, _, _ in trading.records] == ["x.trading.quotes"]
+
+
+@pytest.mark.parametrize("decides", [False, True])
+async def test_decisions_wait_only_for_partitions_that_may_decide_too(engine: MicroBatchEngine, decides: bool) -> None:
+    """Those come first in an answer: before another is applied, what was decided is on its way."""
+    trading = Sent()
+    engine.trading_publisher = trading  # type: ignore[assignment]
+    engine.send(decided(), 2 if decides else 1, T0, has_more=True)
+
+    assert await engine.accept(batch(100, GOOD[:3]), GENERATION) is not None
+
+    assert trading.is_holding is decides
+    assert [engine.is_deciding(partition) for partition in (1, 2)] == [not decides, decides]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from types import SimpleNamespace
 from typing import Any
 
@@ -140,3 +140,23 @@ async def test_a_position_that_is_looked_up_does_not_end_the_worker() -> None:
         AIOKafkaConsumerThread.verify_event_path(thread, 1.0, ticks)
 
     thread.verify_event_path(1.0, ticks)
+
+
+async def test_partitions_that_decide_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Orders wait for them, and nothing as urgent waits for the others."""
+    parts = [TP("market.ticks", number) for number in range(3)]
+
+    async def fetched(*_: Any) -> dict[TP, list[str]]:
+        return {part: ["one", "two"] for part in parts}
+
+    monkeypatch.setattr(AIOKafkaConsumerThread, "_fetch_records", fetched)
+    thread: Any = _ConsumerThread.__new__(_ConsumerThread)
+    thread._waiting = deque()
+    engine = SimpleNamespace(is_deciding=lambda partition: partition == 2)
+    thread.consumer = SimpleNamespace(flow_active=True, app=SimpleNamespace(engine=engine))
+    thread.app = thread.consumer.app
+
+    found = await thread._fetch_records(None, set(parts))
+
+    assert list(found) == [parts[2], parts[0], parts[1]]
+    assert all(records == ["one", "two"] for records in found.values())
