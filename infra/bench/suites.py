@@ -127,7 +127,7 @@ def latency(options: Options, rates: Sequence[int] = ()) -> dict[str, Any]:
         results = paced(ground, chosen, seconds, _MARKETS, options.say, publish_trades=True)
     order_rate, order_seconds = (1_000, 10.0) if options.is_quick else (_ORDER_RATE, MEASURED_S)
     # On a log of its own: a worker with all stages would have to catch up with the ticks of the runs before.
-    with _ground(options, "orders") as ground:
+    with _ground(options, "orders", is_pauseless=True) as ground:
         results.append(tick_to_order(ground, order_rate, order_seconds, _MARKETS, options.say))
     parameters = {
         "seconds": seconds,
@@ -205,8 +205,8 @@ def _plan(options: Options, seconds: float, **more: int) -> DrainPlan:
     return DrainPlan(seconds=options.seconds or seconds, repeats=options.repeats, **more)
 
 
-def _ground(options: Options, name: str) -> Ground:
-    return Ground(options.folder / name, is_quick=options.is_quick)
+def _ground(options: Options, name: str, *, is_pauseless: bool = False) -> Ground:
+    return Ground(options.folder / name, is_quick=options.is_quick, is_pauseless=is_pauseless)
 
 
 def _log(ground: Ground, options: Options) -> TickLog:

@@ -33,7 +33,9 @@ def consumer_config(settings: Settings, group: str, **extra: Any) -> dict[str, A
         "group.id": group,
         "enable.auto.commit": False,
         "auto.offset.reset": "earliest",
-        "fetch.wait.max.ms": 10,
+        # A broker answers as soon as there is something: this is how often it says that there is nothing, which costs
+        # both as much. The embedded mock broker looks only then.
+        "fetch.wait.max.ms": 50,
         "session.timeout.ms": 10_000,
         "log_level": 0,  # connection errors come back through the calls; librdkafka would repeat them on stderr
         **extra,
