@@ -92,8 +92,10 @@ def test_ticks_wait_for_the_decision_of_a_grid_point(logs: Logs) -> None:
 def test_a_decision_waits_for_the_tick_that_it_names(logs: Logs) -> None:
     """It may be read first: the topics are not delivered in any order."""
     assert logs.decision(400, cause=4) == []
+    assert (logs.merge.is_decided, logs.merge.has_decision) == (True, False)
     assert logs.tick(3, 399) == ["t3"]
     assert logs.tick(4, 401) == ["t4", "d400"]
+    assert not logs.merge.is_decided
     assert logs.tick(5, 402) == ["t5"]
 
 
