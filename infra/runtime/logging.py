@@ -102,7 +102,8 @@ def configure_logging(level: str, *, component: str) -> None:
 
 def log_to_stderr() -> None:
     """Keep events out of stdout, which is for what a command answers, where nothing else is configured."""
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    # What stderr is when something is written: it may be another one by then, and the first one closed.
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 
 
 def log_through_stdlib() -> None:
