@@ -5,11 +5,12 @@ from __future__ import annotations
 import faulthandler
 import os
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,6 +24,13 @@ def sample_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no recordings at {folder}: set FLASHMM_SAMPLE_DATA")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def events() -> Iterator[None]:
+    """What a test makes of the log of events ends with it: a command of ours configures it for its whole process."""
+    yield
+    structlog.reset_defaults()
 
 
 class OneForServices(LoadScopeScheduling):

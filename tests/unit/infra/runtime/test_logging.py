@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-import structlog
 from mode.utils.logging import ExtensionFormatter
 
 from infra.runtime.logging import RateLimit, get_logger, log_through_stdlib, log_to_stderr
@@ -56,15 +55,6 @@ def test_the_line_that_says_so_passes_formatters_that_go_through_its_arguments()
     assert "1 lines like this" in ExtensionFormatter(fmt="%(message)s").format(after)
 
 
-@pytest.fixture
-def unconfigured() -> Iterator[None]:
-    """Nothing configured, before the test and after it."""
-    structlog.reset_defaults()
-    yield
-    structlog.reset_defaults()
-
-
-@pytest.mark.usefixtures("unconfigured")
 def test_events_go_to_what_stderr_is_by_then(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one of the start may be closed; a feed must not end because nothing can be said."""
     first, second = io.StringIO(), io.StringIO()
